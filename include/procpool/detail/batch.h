@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// A typed call with its types erased: what the compiled core knows of a user's call.
+//
+//   entry_point   the code that a worker runs for it
+//   source        its input, item by item, as bytes (only while the submitting call lasts)
+//   batch         its results: takes each worker's reply apart and keeps what came
+//   task_run      one task as the entry point sees it, in the worker
+//
+// The typed side is made by invoke.h alone. Nothing here knows a user's type.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "procpool/detail/buffer.h"
+
+namespace procpool::detail {
+
+struct access;  // what the headers may reach of one another
+
+// ---- in the worker ------------------------------------------------------------------------------
+
+/// Where an item was when it threw.
+enum class stage : std::uint32_t { decoding, calling, encoding };
+
+/// One task in a worker: `count` items of a parcel, of which the parent may take some back until
+/// they are claimed. A reply is `count` × stride bytes for results of fixed size, then records
+/// (below). Made by the worker's link; used by the worker's only thread.
+class task_run {
+ public:
+  task_run(const task_run&) = delete;
+  task_run& operator=(const task_run&) = delete;
+
+  [[nodiscard]] std::span<const std::byte> parcel() const noexcept { return parcel_; }
+  [[nodiscard]] std::uint32_t first() const noexcept { return first_; }
+  [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+  [[nodiscard]] writer& out() noexcept { return *out_; }
+
+  /// Claims items [from, to) of 0..count: they will run here and nowhere else. False: none is left.
+  virtual bool claim(std::uint32_t& from, std::uint32_t& to) = 0;
+
+  /// Brackets item k, decoding and encoding included: a death between the two blames this item.
+  void starting(std::uint32_t k) noexcept {
+    progress_->store(2 * k + 1, std::memory_order_release);
+  }
+  void finished(std::uint32_t k) noexcept {
+    written_->store(out_->size(), std::memory_order_relaxed);
+    progress_->store(2 * k + 2, std::memory_order_release);
+  }
+  /// In a handler: the exception at hand is item k's outcome. What was written since `before` is
+  /// taken back.
+  void fail(std::uint32_t k, stage where, std::size_t before);
+
+ protected:
+  task_run() = default;
+  ~task_run() = default;
+
+  std::span<const std::byte> parcel_;
+  std::uint32_t first_ = 0;
+  std::uint32_t count_ = 0;
+  writer* out_ = nullptr;
+  std::atomic<std::uint32_t>* progress_ = nullptr;
+  std::atomic<std::uint64_t>* written_ = nullptr;
+};
+
+/// The code of one call shape. Constants with hidden visibility, so that each module has its own;
+/// in another process found by (module, offset) and checked by both words before the jump.
+struct entry_point {
+  static constexpr std::uint64_t magic_value = 0x70726f63706f6f6cULL;
+  std::uint64_t magic;
+  std::uint64_t type;  ///< hash of the call shape's full type name
+  void (*run)(task_run&);
+  const char* name;
+};
+
+// ---- replies ------------------------------------------------------------------------------------
+
+enum class record_kind : std::uint32_t { value, error };
+
+/// One item's outcome behind the fixed part of a reply: this header, `size` bytes, padding to 16.
+struct record_header {
+  std::uint32_t index;  ///< in the task: 0..count
+  record_kind kind;
+  std::uint64_t size;
+};
+static_assert(sizeof(record_header) == 16);
+inline constexpr std::size_t record_alignment = 16;
+
+/// Starts item k's record; returns where it begins, for close_record once the payload is written.
+inline std::size_t open_record(writer& out, std::uint32_t k, record_kind kind) {
+  out.align(record_alignment);
+  std::size_t at = out.size();
+  record_header h{k, kind, 0};
+  out.raw(&h, sizeof h);
+  return at;
+}
+inline void close_record(writer& out, std::size_t at) {
+  std::uint64_t size = out.size() - at - sizeof(record_header);
+  std::memcpy(out.data() + at + offsetof(record_header, size), &size, sizeof size);
+  out.align(record_alignment);
+}
+
+/// What came back for items [first, first + done) of a call: bytes from a worker, not yet believed.
+struct reply {
+  std::size_t first = 0;    ///< the call's item that is item 0 of the task
+  std::uint32_t count = 0;  ///< items the fixed part has room for
+  std::uint32_t done = 0;   ///< items that ran to their end
+  std::span<const std::byte> bytes;
+  std::uint64_t nanoseconds = 0;  ///< the worker was busy with them
+  int pid = 0;                    ///< who wrote it
+};
+
+/// Walks the records of a reply, in order, each checked against the bytes that are left.
+class record_reader {
+ public:
+  struct record {
+    std::uint32_t index;
+    record_kind kind;
+    std::span<const std::byte> bytes;
+  };
+  record_reader(const reply& r, std::size_t stride);
+  /// The reply's fixed part: done × stride bytes are results. Throws serialization_error when
+  /// short.
+  [[nodiscard]] const std::byte* fixed() const noexcept { return fixed_; }
+  /// False: no more. Throws serialization_error when a record is not one, or out of order.
+  bool next(record& r);
+
+ private:
+  const std::byte* fixed_;
+  reader in_;
+  std::uint32_t least_ = 0;
+  std::uint32_t done_;
+};
+
+/// Rebuilds the exception that an error record holds. Never throws: a record that makes no sense
+/// becomes a serialization_error, an unknown type a remote_error.
+std::exception_ptr decode_error(std::span<const std::byte> bytes, int pid) noexcept;
+/// `outer`, with `cause` nested in it.
+std::exception_ptr nest(const serialization_error& outer, const std::exception_ptr& cause) noexcept;
+
+// ---- in the parent ------------------------------------------------------------------------------
+
+struct waiter;  // a thread in engine::wait
+class batch;
+
+/// What happens after a completion: run once, on the pool's own thread.
+class continuation {
+ public:
+  virtual ~continuation() = default;
+  virtual void run() noexcept = 0;
+};
+
+/// Something a thread can wait for. `ready` turns true under the engine's lock and is read without.
+class completion {
+ public:
+  completion() = default;
+  completion(const completion&) = delete;
+  completion& operator=(const completion&) = delete;
+  [[nodiscard]] bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
+
+ protected:
+  ~completion() = default;
+
+ private:
+  friend struct access;
+  std::atomic<bool> ready_{false};
+  // Guarded by the engine's lock:
+  waiter* waiter_ = nullptr;
+  std::unique_ptr<continuation> then_;
+};
+
+/// Where finished batches gather for a stream that takes them as they come: ready while it holds
+/// any.
+class inbox : public completion {
+ private:
+  friend struct access;
+  std::vector<std::shared_ptr<batch>> finished_;  // guarded by the engine's lock
+};
+
+/// A call's results. The engine calls the virtual functions from one thread at a time, without its
+/// lock except where said; a reader looks at the results only after ready().
+class batch : public completion {
+ public:
+  virtual ~batch() = default;
+
+  /// Items [0, total) may be delivered from now on. Before any of them is sent; may come again,
+  /// growing.
+  virtual void extend(std::size_t total) = 0;
+  /// A task's outcome: decodes it, keeps values and errors. Returns how many items failed.
+  virtual std::size_t deliver(const reply& r) noexcept = 0;
+  /// Items [first, first + count) will have no reply: each fails with `error`.
+  virtual void fail(std::size_t first, std::size_t count,
+                    const std::exception_ptr& error) noexcept = 0;
+
+  /// Set before the call is submitted: where to gather when finished.
+  inbox* gather_in = nullptr;
+
+ private:
+  friend struct access;
+  std::uint32_t call_ = 0;  // the engine's number for it, plus one; 0: it has none
+};
+
+/// What the compiled core may reach of the classes that users hold.
+struct access {
+  static std::atomic<bool>& ready(completion& c) noexcept { return c.ready_; }
+  static waiter*& waiting(completion& c) noexcept { return c.waiter_; }
+  static std::unique_ptr<continuation>& then(completion& c) noexcept { return c.then_; }
+  static std::vector<std::shared_ptr<batch>>& finished(inbox& b) noexcept { return b.finished_; }
+  /// batch: the engine's number for it, plus one; task: its encoded call.
+  static std::uint32_t& call(batch& b) noexcept { return b.call_; }
+  template <class T>
+  static auto& call(T& t) noexcept {
+    return t.call_;
+  }
+};
+
+/// The input of a call while it is being submitted: the callable's state and the items, as bytes.
+class source {
+ public:
+  /// Writes what stands at the head of every parcel: the callable's state.
+  virtual void head(writer& out) = 0;
+  /// Appends up to `most` items; returns how many. Fewer than `most`: the input has ended.
+  /// Throws what the input or an item's codec throws, with `out` as it was after the last whole
+  /// item.
+  virtual std::size_t encode(writer& out, std::size_t most) = 0;
+  /// Items to come, when the input can tell; a hint, never trusted.
+  static constexpr std::size_t unknown = static_cast<std::size_t>(-1);
+  [[nodiscard]] virtual std::size_t expected() const = 0;
+
+ protected:
+  ~source() = default;
+};
+
+/// A call encoded to be made later (an initializer): one item.
+struct encoded_call {
+  const entry_point* entry = nullptr;
+  std::vector<std::byte> bytes;
+};
+
+}  // namespace procpool::detail

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// The seam between the typed headers and the compiled core.
+//
+// Contract:
+//  - Every function may be called from any thread of the process that made the engine; in another
+//    process each throws wrong_process (the destructor and identity() do not).
+//  - A batch is delivered to by one thread at a time and turns ready once; after that the engine
+//  has
+//    forgotten it. It turns ready whatever dies: with a value, or an error, for every item.
+//  - A thread that waits drives the engine when no other does; one background thread drives it,
+//  runs
+//    continuations and meets deaths while nobody waits.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "procpool/detail/batch.h"
+
+namespace procpool {
+struct pool_options;
+}
+
+namespace procpool::detail {
+
+struct call_options {
+  std::size_t chunksize = 0;  ///< items a message; 0: the engine chooses
+  bool fail_fast = false;
+  bool one_chunk = false;  ///< no more than `chunksize` items, in one message
+};
+
+class engine {
+ public:
+  using clock = std::chrono::steady_clock;
+  static constexpr clock::time_point never = clock::time_point::max();
+
+  virtual ~engine() = default;
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Encodes all of `input` on this thread and queues it; returns how many items that were. Throws
+  /// pool_closed, or why the pool is broken; what input throws (everything already queued of this
+  /// call is dropped then).
+  virtual std::size_t submit(const std::shared_ptr<batch>& call, const entry_point& entry, source& input,
+                             const call_options& options) = 0;
+  /// submit(), then wait without end: the shortest way there and back.
+  virtual std::size_t run(const std::shared_ptr<batch>& call, const entry_point& entry,
+                          source& input, const call_options& options) = 0;
+
+  /// True when `what` is ready; false when the deadline passed first. From a continuation it throws
+  /// std::logic_error instead of waiting: the pool's own thread must not wait for itself.
+  virtual bool wait(completion& what, clock::time_point deadline) = 0;
+  /// Runs `next` on the pool's thread once `what` is ready, at once when it is.
+  virtual void then(completion& what, std::unique_ptr<continuation> next) = 0;
+  /// Turns `what`, which is no batch, ready.
+  virtual void complete(completion& what) = 0;
+
+  /// Takes a call back of which nothing has started: true, and it is ready with task_cancelled.
+  /// False and no change when anything of it has started.
+  virtual bool cancel(batch& call) = 0;
+  /// Nobody wants the call's results any more: drops what has not started.
+  virtual void abandon(batch& call) = 0;
+  /// Empties `box` into `to`.
+  virtual void collect(inbox& box, std::vector<std::shared_ptr<batch>>& to) = 0;
+
+  virtual void close() = 0;
+  virtual void terminate() noexcept = 0;
+  /// Waits until all workers are gone; false when the deadline passed first. After close() or
+  /// terminate() only, else std::logic_error.
+  virtual bool join(clock::time_point deadline) = 0;
+  /// Ends everything that outlives no pool: close() and join(), or terminate() and join(). In a
+  /// forked copy of the process: lets go of this process's part only.
+  virtual void shut_down(bool now) noexcept = 0;
+
+  [[nodiscard]] virtual int processes() const = 0;
+  [[nodiscard]] virtual std::string to_string() const = 0;
+
+ protected:
+  engine() = default;
+};
+
+/// Checks the options, starts the workers. Throws std::invalid_argument before anything is started,
+/// std::system_error when the system refuses; nothing is left behind then.
+std::shared_ptr<engine> make_engine(const pool_options& options);
+
+}  // namespace procpool::detail

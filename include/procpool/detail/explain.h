@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// What to tell the user whose call was refused: one sentence that says what to write instead.
+//
+// Instantiated only after a no, one class for each kind of reason, so that it is the first thing
+// the compiler says; the class's argument, the type at fault, stands in the compiler's notes. Used
+// by shape.h.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+
+#include "procpool/detail/call.h"
+
+namespace procpool::detail {
+
+template <class T>
+inline constexpr bool is_string_view = false;
+template <class C, class Traits>
+inline constexpr bool is_string_view<std::basic_string_view<C, Traits>> = true;
+template <class T>
+inline constexpr bool is_span = false;
+template <class T, std::size_t N>
+inline constexpr bool is_span<std::span<T, N>> = true;
+
+template <class T>
+struct argument_of_type {
+  static constexpr bool pointer = std::is_pointer_v<T> || std::is_null_pointer_v<T>;
+  static constexpr bool view = is_string_view<T> || is_span<T>;
+  static_assert(
+      !pointer,
+      "procpool: a pointer cannot be an argument: the worker has other memory. Pass the value, "
+      "or a container.");
+  static_assert(
+      !view,
+      "procpool: the elements of this view cannot be sent. Pass a view of plain values or a "
+      "container.");
+  static_assert(
+      pointer || view || good_argument<T>,
+      "procpool: this argument type cannot be sent. Make it an aggregate of types that can be, "
+      "without a base class, or give it cereal's serialize(); it needs a default constructor.");
+};
+
+template <class F>
+struct callable_of_type {
+  static constexpr bool object = has_fields<F> || std::is_polymorphic_v<F>;
+  static constexpr bool bytes = std::is_trivially_copyable_v<F>;
+  static_assert(
+      std::is_class_v<F>,
+      "procpool: this is not a callable that can be sent to a worker. Pass a function, a lambda "
+      "or a function object.");
+  static_assert(
+      !std::is_class_v<F> || object || !bytes,
+      "procpool: this callable captures by reference or holds a pointer (this, char*, "
+      "string_view, span) or a union (optional, variant), which means nothing in a worker. "
+      "Capture the value; or write a function object whose members can be sent; or pass it as "
+      "an argument.");
+  static_assert(
+      !std::is_class_v<F> || object || bytes,
+      "procpool: this callable has captures that C++ cannot take apart (a string, a vector, a "
+      "shared_ptr, a std::function...). Write a function object whose members can be sent; or "
+      "pass them as arguments.");
+  static_assert(
+      !std::is_class_v<F> || !object,
+      "procpool: this function object has a member that cannot be sent. Hold values that can "
+      "be sent, give it cereal's serialize(), or pass the member as an argument.");
+};
+
+template <class F, class... W>
+struct call_of_type {
+  static constexpr bool changes = callable_with<F, W&...>;
+  static_assert(
+      !changes,
+      "procpool: the callable takes a non-const reference: the worker has its own copy, so "
+      "changes would be lost. Take it by value or const&, and return what changed.");
+  static_assert(
+      changes,
+      "procpool: the callable cannot be called with these argument types (a worker passes each "
+      "as an rvalue; string literals and string_views arrive as std::string).");
+};
+
+template <class R>
+struct result_of_type {
+  static constexpr bool pointer = std::is_pointer_v<R> || std::is_null_pointer_v<R>;
+  static constexpr bool view = is_string_view<R> || is_span<R>;
+  static_assert(
+      !pointer,
+      "procpool: a pointer cannot be a result: it would point into the worker's memory. Return "
+      "the value; a std::string for a char*.");
+  static_assert(!view,
+                "procpool: a view (string_view, span) cannot be a result: what it views is in the "
+                "worker's memory. Return a std::string or a container.");
+  static_assert(
+      pointer || view || good_result<R>,
+      "procpool: this result type cannot be sent back. Make it an aggregate of types that can "
+      "be, without a base class, or give it cereal's serialize(); it needs a default "
+      "constructor.");
+};
+
+template <class... E>
+struct ranges_of_type {
+  static constexpr bool tuples = !(std::same_as<E, not_a_range> || ...);
+  static_assert(
+      tuples,
+      "procpool: map and its kin want a callable and one or more ranges; apply takes plain "
+      "arguments.");
+  static_assert(
+      !tuples,
+      "procpool: starmap wants a range of tuples, pairs or arrays, each the arguments of one "
+      "call; map takes each element as one argument.");
+};
+
+template <class T>
+consteval void explain_argument() {
+  if constexpr (!good_argument<T>) static_cast<void>(sizeof(argument_of_type<T>));
+}
+template <class F, class... W>
+consteval void explain_arguments(std::type_identity<std::tuple<W...>>) {
+  if constexpr (!(good_argument<W> && ...)) {
+    (explain_argument<W>(), ...);
+  } else {
+    static_cast<void>(sizeof(call_of_type<F, W...>));
+  }
+}
+/// Says why not. For calls that check_call refuses only.
+template <class F, class... A>
+consteval void explain_call() {
+  using D = std::decay_t<F>;
+  if constexpr ((placeholder<A> || ...)) {
+    static_cast<void>(sizeof(ranges_of_type<A...>));
+  } else if constexpr (vehicle_of<D> == vehicle::none) {
+    static_cast<void>(sizeof(callable_of_type<D>));
+  } else if constexpr (!call_of<F, A...>::possible || !good_arguments<argument_types<F, A...>>) {
+    explain_arguments<D>(std::type_identity<argument_types<F, A...>>{});
+  } else {
+    static_cast<void>(sizeof(result_of_type<result_t<F, A...>>));
+  }
+}
+/// Nothing when the call is good, else one static_assert.
+template <class F, class... A>
+consteval void require_call() {
+  if constexpr (!call_is_good<F, A...>) explain_call<F, A...>();
+}
+
+}  // namespace procpool::detail

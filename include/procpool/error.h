@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// What can go wrong, one type for each thing a caller may want to tell apart.
+//
+// A task's failure is a value: it waits in the result and get() throws it. A pool's failure is an
+// exception from the call that met it. Everything here derives from procpool::error unless said.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+namespace procpool {
+
+/// The base of everything procpool throws, but for std::invalid_argument and std::logic_error (the
+/// caller's mistakes), std::system_error (the system refused something) and what a task threw.
+class error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// get(d) or next(d) ran out of time. Nothing is lost: call it again.
+class timeout_error : public error {
+ public:
+  timeout_error() : error("procpool: the result was not ready in time") {}
+  using error::error;
+};
+
+/// The item never ran and never will: cancel(), fail_fast, or a stream left early.
+class task_cancelled : public error {
+ public:
+  task_cancelled() : error("procpool: the task was cancelled before it started") {}
+  using error::error;
+};
+
+/// terminate() was called while the result was pending.
+class pool_terminated : public error {
+ public:
+  pool_terminated() : error("procpool: the pool was terminated before the task finished") {}
+  using error::error;
+};
+
+/// Submitting after close() or terminate().
+class pool_closed : public error {
+ public:
+  pool_closed() : error("procpool: the pool is closed: no more tasks can be submitted") {}
+  using error::error;
+};
+
+/// The pool cannot run tasks any more, by no fault of a task: its zygote (the process that makes
+/// workers) was killed, or the system lets it make no worker. Every pending result and every later
+/// submit fails with this; what is known of the reason is nested (std::rethrow_if_nested).
+class pool_broken : public error {
+ public:
+  using error::error;
+};
+
+/// The initializer threw or died in several workers running: every pending result and every later
+/// submit fails with this. The initializer's own exception (or worker_died) is nested.
+class initializer_failed : public error {
+ public:
+  using error::error;
+};
+
+/// An argument could not be decoded in the worker, or a result could not be encoded there or
+/// decoded here. What the codec threw is nested. Only that item failed; the worker lives on.
+class serialization_error : public error {
+ public:
+  using error::error;
+};
+
+/// f threw something that cannot be rebuilt here: what() is "<type name>: <its what()>".
+class remote_error : public error {
+ public:
+  using error::error;
+};
+
+/// The pool was used in a process that did not make it (after a fork).
+class wrong_process : public std::logic_error {
+ public:
+  wrong_process()
+      : std::logic_error("procpool: this pool belongs to another process; make one after the fork") {}
+};
+
+/// The process ended under the task: a signal, exit(), _exit(), abort(), pthread_exit(), a kill from
+/// outside. The item it was running failed with this; everything else the worker held was re-run.
+class worker_died : public error {
+ public:
+  enum class cause_type {
+    exited,     ///< it left by itself: exit_code() says how
+    signalled,  ///< a signal ended it: signal() says which
+  };
+
+  /// `status` as wait(2) reports it; `index`: the item's place in its call's input.
+  worker_died(pid_t pid, int status, std::size_t index);
+
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// What it passed to exit(); -1 when a signal ended it.
+  [[nodiscard]] int exit_code() const noexcept;
+  /// The signal's number; 0 when it left by itself.
+  [[nodiscard]] int signal() const noexcept;
+  [[nodiscard]] cause_type cause() const noexcept;
+  /// The place in the call's input of the item it died under; 0 for apply.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+
+ private:
+  pid_t pid_;
+  int status_;
+  std::size_t index_;
+};
+
+/// What is known of the far side of an exception that a task threw. Every class-type exception
+/// rethrown by get() also is one of these:
+///
+///     catch (const std::out_of_range& e) { if (auto* r = procpool::remote_info::of(e)) log(r->pid); }
+class remote_info {
+ public:
+  std::string type;  ///< the dynamic type's name as thrown, demangled
+  pid_t pid = 0;     ///< the worker that ran the task
+
+  remote_info() = default;
+  remote_info(const remote_info&) = default;
+  remote_info(remote_info&&) = default;
+  remote_info& operator=(const remote_info&) = default;
+  remote_info& operator=(remote_info&&) = default;
+  virtual ~remote_info();
+  /// Null when e was thrown in this process.
+  static const remote_info* of(const std::exception& e) noexcept {
+    return dynamic_cast<const remote_info*>(&e);
+  }
+};
+
+}  // namespace procpool

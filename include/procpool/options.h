@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// What may be asked of a pool and of one call. Zero always means: the pool decides.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "procpool/detail/batch.h"
+
+namespace procpool {
+
+/// How workers come to be.
+enum class start_method {
+  fork,        ///< copies of this process as it was when the pool was made: they see all of it
+  in_process,  ///< no workers: tasks run in the calling thread, through the same code; for debugging
+};
+
+/// A call to make later, in each worker: a callable and its arguments, encoded when the task is made.
+/// Anything pool.apply takes may stand here (see codec.h). Throws what encoding an argument throws.
+class task {
+ public:
+  task() = default;
+  template <class F, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, task>)
+  task(F f, Args&&... args);  // NOLINT(google-explicit-constructor): .initializer = load_model
+
+  explicit operator bool() const noexcept { return call_ != nullptr; }
+
+ private:
+  friend struct detail::access;
+  std::shared_ptr<const detail::encoded_call> call_;
+};
+
+struct pool_options {
+  /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its cgroup's
+  /// cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says otherwise.
+  int processes = 0;
+  /// Run once in every worker, replacements too, before its first task.
+  task initializer = {};
+  /// Replace a worker after it has called f this many times; 0: never. Exact for every chunksize.
+  int max_tasks_per_child = 0;
+  procpool::start_method start_method = procpool::start_method::fork;
+};
+
+/// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).
+struct task_options {
+  /// Items in a message. 0: chosen by the pool. Idle workers take un-started items back from busy
+  /// ones whatever the chunksize is, so a large one costs no balance.
+  std::size_t chunksize = 0;
+  /// map, map_async, try_map: after the first failure drop what has not started; those items fail
+  /// with task_cancelled.
+  bool fail_fast = false;
+  /// imap: items taken from the input and not yet yielded, at most; 0: a small multiple of
+  /// processes × chunksize.
+  std::size_t buffersize = 0;
+};
+
+}  // namespace procpool

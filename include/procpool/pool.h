@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+// The door: a pool of worker processes that run functions of this program.
+//
+//     procpool::pool pool(4);
+//     std::vector<int> squares = pool.map([](int x) { return x * x; }, xs);
+//
+// Every function may be called from any thread, at once; but not from another process: in a forked copy
+// each throws wrong_process. Arguments are encoded in the call, on the calling thread: the objects passed
+// are never touched later. What can be sent stands in codec.h; what cannot does not compile, and the
+// first line says what to write instead.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <exception>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/engine.h"
+#include "procpool/detail/input.h"
+#include "procpool/detail/invoke.h"
+#include "procpool/detail/results.h"
+#include "procpool/detail/shape.h"
+#include "procpool/detail/stream.h"
+#include "procpool/options.h"
+#include "procpool/result.h"
+
+namespace procpool {
+namespace detail {
+
+/// Not task_options: the callable stands first.
+template <class F>
+concept callable_first = !std::same_as<std::remove_cvref_t<F>, task_options>;
+
+template <class Call, class F>
+struct shape_of;
+template <class F, class... A>
+struct shape_of<call_with<F, types<A...>>, F> {
+  using type = invocation<F, argument_types<F, A...>, result_t<F, A...>>;
+};
+
+template <class Call>
+using many_results = std::conditional_t<Call::good, mapped<typename Call::result>, uncallable>;
+
+}  // namespace detail
+
+class pool {
+ public:
+  /// One worker for each CPU that this process may use.
+  pool() : pool(pool_options{}) {}
+  explicit pool(int processes) : pool(pool_options{.processes = processes}) {}
+  /// Starts the workers, and does not wait for their initializers. Forks: make the pool early, best
+  /// before threads; whatever they hold locked then stays locked in the workers. Throws
+  /// std::invalid_argument, std::system_error.
+  explicit pool(const pool_options& options)
+      : engine_(detail::make_engine(options)), unwinding_(std::uncaught_exceptions()) {}
+  pool(const pool&) = delete;
+  pool& operator=(const pool&) = delete;
+  /// close() and join(): what was submitted is finished. But terminate() and join() when an exception
+  /// unwinds through here. In a forked copy of the process: nothing.
+  ~pool() { engine_->shut_down(std::uncaught_exceptions() > unwinding_); }
+
+  // ---- one call
+
+  /// f(args...) in a worker. Waits; throws what f threw, or why it could not end (error.h).
+  template <class F, class... A>
+    requires detail::callable_first<F>
+  auto apply(F f, A&&... args) {
+    return apply(task_options{}, std::move(f), std::forward<A>(args)...);
+  }
+  template <class F, class... A>
+  detail::apply_result<F, A...> apply(const task_options&, F f, A&&... args) {
+    using call = detail::apply_call<F, A...>;
+    call::require();
+    if constexpr (call::good) {
+      using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
+      auto state = std::make_shared<detail::single<typename call::result>>();
+      detail::one_call<shape, F, A...> input(f, args...);
+      engine_->run(state, shape::entry, input, {1, false, true});
+      return state->take();
+    } else {
+      return {};
+    }
+  }
+
+  /// The same without waiting.
+  template <class F, class... A>
+    requires detail::callable_first<F>
+  auto apply_async(F f, A&&... args) {
+    return apply_async(task_options{}, std::move(f), std::forward<A>(args)...);
+  }
+  template <class F, class... A>
+  async_result<detail::apply_result<F, A...>> apply_async(const task_options&, F f, A&&... args) {
+    using call = detail::apply_call<F, A...>;
+    call::require();
+    if constexpr (call::good) {
+      using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
+      auto state = std::make_shared<detail::single<typename call::result>>();
+      detail::one_call<shape, F, A...> input(f, args...);
+      engine_->submit(state, shape::entry, input, {1, false, true});
+      return {engine_, std::move(state)};
+    } else {
+      return {};
+    }
+  }
+
+  // ---- a call for each element
+
+  /// f over a range, or over several side by side until the shortest ends: any std::ranges::input_range,
+  /// move-only elements too. The results in order, std::vector<R>; void when f returns void. Every item
+  /// runs (unless fail_fast), then the first failure in input order is thrown.
+  template <class F, class... Rs>
+    requires detail::callable_first<F>
+  auto map(F f, Rs&&... ranges) {
+    return map(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  template <class F, class... Rs>
+  detail::many_results<detail::map_call<F, Rs...>> map(const task_options& options, F f,
+                                                       Rs&&... ranges) {
+    auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
+    if constexpr (detail::map_call<F, Rs...>::good) return state->take();
+    else return {};
+  }
+
+  template <class F, class... Rs>
+    requires detail::callable_first<F>
+  auto map_async(F f, Rs&&... ranges) {
+    return map_async(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  template <class F, class... Rs>
+  async_result<detail::many_results<detail::map_call<F, Rs...>>> map_async(
+      const task_options& options, F f, Rs&&... ranges) {
+    auto state = run<false, detail::map_call<F, Rs...>>(false, options, f, ranges...);
+    if constexpr (detail::map_call<F, Rs...>::good) return {engine_, std::move(state)};
+    else return {};
+  }
+
+  /// As map, for elements that are tuples, pairs or arrays: f(get<0>(x), get<1>(x), ...).
+  template <class F, class R>
+    requires detail::callable_first<F>
+  auto starmap(F f, R&& tuples) {
+    return starmap(task_options{}, std::move(f), std::forward<R>(tuples));
+  }
+  template <class F, class R>
+  detail::many_results<detail::starmap_call<F, R>> starmap(const task_options& options, F f,
+                                                           R&& tuples) {
+    auto state = run<true, detail::starmap_call<F, R>>(true, options, f, tuples);
+    if constexpr (detail::starmap_call<F, R>::good) return state->take();
+    else return {};
+  }
+
+  template <class F, class R>
+    requires detail::callable_first<F>
+  auto starmap_async(F f, R&& tuples) {
+    return starmap_async(task_options{}, std::move(f), std::forward<R>(tuples));
+  }
+  template <class F, class R>
+  async_result<detail::many_results<detail::starmap_call<F, R>>> starmap_async(
+      const task_options& options, F f, R&& tuples) {
+    auto state = run<true, detail::starmap_call<F, R>>(false, options, f, tuples);
+    if constexpr (detail::starmap_call<F, R>::good) return {engine_, std::move(state)};
+    else return {};
+  }
+
+  /// As map, but one failure does not hide the others: an outcome for each item.
+  template <class F, class... Rs>
+    requires detail::callable_first<F>
+  auto try_map(F f, Rs&&... ranges) {
+    return try_map(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  template <class F, class... Rs>
+  std::vector<outcome<detail::map_result<F, Rs...>>> try_map(const task_options& options, F f,
+                                                             Rs&&... ranges) {
+    auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
+    if constexpr (detail::map_call<F, Rs...>::good) return state->take_outcomes();
+    else return {};
+  }
+
+  // ---- lazily
+
+  /// The results of f over the range (or ranges), in order, while the input is read only so far ahead:
+  /// endless inputs work. A range passed as an lvalue must outlive the stream; a temporary moves into it.
+  template <class F, class... Rs>
+    requires detail::callable_first<F>
+  auto imap(F f, Rs&&... ranges) {
+    return imap(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  template <class F, class... Rs>
+  result_stream<detail::map_result<F, Rs...>> imap(const task_options& options, F f,
+                                                   Rs&&... ranges) {
+    return open<F, Rs...>(options, true, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  /// As they finish.
+  template <class F, class... Rs>
+    requires detail::callable_first<F>
+  auto imap_unordered(F f, Rs&&... ranges) {
+    return imap_unordered(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
+  }
+  template <class F, class... Rs>
+  result_stream<detail::map_result<F, Rs...>> imap_unordered(const task_options& options, F f,
+                                                             Rs&&... ranges) {
+    return open<F, Rs...>(options, false, std::move(f), std::forward<Rs>(ranges)...);
+  }
+
+  // ---- the end
+
+  /// No more tasks; workers leave when the queue is empty. Returns at once; again: nothing.
+  void close() { engine_->close(); }
+  /// Now: pending results fail with pool_terminated, workers are killed (SIGKILL: one that is stopped or
+  /// ignores SIGTERM too). Does not wait for them. Again: nothing.
+  void terminate() noexcept { engine_->terminate(); }
+  /// Waits until every worker is gone; after close() or terminate() only, else std::logic_error.
+  void join() { engine_->join(detail::engine::never); }
+  /// True: every worker is gone. False: not within d.
+  template <class Rep, class Period>
+  bool join_for(std::chrono::duration<Rep, Period> d) {
+    return engine_->join(detail::deadline_after(d));
+  }
+
+  /// Workers the pool keeps.
+  [[nodiscard]] int processes() const { return engine_->processes(); }
+  /// <procpool::pool state=running processes=4>
+  [[nodiscard]] std::string to_string() const { return engine_->to_string(); }
+  template <class Char, class Traits>
+  friend std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out,
+                                                      const pool& p) {
+    return out << p.to_string().c_str();
+  }
+
+ private:
+  /// The state of a map, submitted; waited for when `wait`.
+  template <bool Star, class Call, class F, class... Rs>
+  auto run(bool wait, const task_options& options, F& f, Rs&... ranges) {
+    Call::require();
+    if constexpr (Call::good) {
+      using shape = typename detail::shape_of<Call, F>::type;
+      auto state = std::make_shared<detail::many<typename Call::result>>();
+      detail::items<shape, Star, F, Rs...> input(f, ranges...);
+      detail::call_options o{options.chunksize, options.fail_fast, false};
+      state->shrink(wait ? engine_->run(state, shape::entry, input, o)
+                         : engine_->submit(state, shape::entry, input, o));
+      return state;
+    } else {
+      return detail::uncallable{};
+    }
+  }
+
+  template <class F, class... Rs>
+  auto open(const task_options& options, bool ordered, F f, Rs&&... ranges) {
+    using call = detail::map_call<F, Rs...>;
+    using stream = result_stream<typename call::result>;
+    call::require();
+    if constexpr (call::good) {
+      using shape = typename detail::shape_of<call, F>::type;
+      return stream(std::make_unique<detail::typed_stream<shape, F, Rs...>>(
+          engine_, options, ordered, std::move(f), std::forward<Rs>(ranges)...));
+    } else {
+      return stream(nullptr);
+    }
+  }
+
+  std::shared_ptr<detail::engine> engine_;
+  int unwinding_;
+};
+
+// ---- implementation ----------------------------------------------------------------------------------
+
+template <class F, class... Args>
+  requires(!std::same_as<std::remove_cvref_t<F>, task>)
+task::task(F f, Args&&... args) {
+  using call = detail::apply_call<F, Args...>;
+  call::require();
+  if constexpr (call::good) {
+    using shape = detail::invocation<F, detail::argument_types<F, Args...>, void>;
+    auto made = std::make_shared<detail::encoded_call>();
+    made->entry = &shape::entry;
+    detail::vector_writer out;
+    detail::one_call<shape, F, Args...> input(f, args...);
+    input.head(out);
+    out.align(detail::record_alignment);
+    input.encode(out, 1);
+    made->bytes = out.take();
+    call_ = std::move(made);
+  }
+}
+
+}  // namespace procpool

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#include "base/entry.h"
+
+#include <elf.h>
+#include <link.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "procpool/error.h"
+
+namespace procpool::base {
+namespace {
+
+struct segment {
+  std::uint64_t begin;  // offsets from where the module is loaded
+  std::uint64_t end;
+  std::uint32_t flags;  // PF_R, PF_W, PF_X
+};
+
+struct module {
+  std::uint64_t id = 0;
+  std::uintptr_t base = 0;
+  std::vector<segment> segments;
+
+  // The segment that holds all of [offset, offset + size).
+  [[nodiscard]] const segment* holding(std::uint64_t offset, std::uint64_t size) const noexcept {
+    for (const segment& s : segments)
+      if (offset >= s.begin && offset < s.end && size <= s.end - offset) return &s;
+    return nullptr;
+  }
+};
+
+// How many modules were ever loaded and unloaded: when it is what it was, so are the modules.
+struct generation {
+  unsigned long long loaded = 0;
+  unsigned long long unloaded = 0;
+  friend bool operator==(const generation&, const generation&) = default;
+};
+
+// The modules of one generation. Immutable once published, and never freed, as any thread may be
+// reading it: one for each change of the modules that somebody noticed, reachable from the newest.
+struct table {
+  generation at;
+  std::vector<module> modules;
+  const table* previous = nullptr;
+
+  [[nodiscard]] const module* by_id(std::uint64_t id) const noexcept {
+    for (const module& m : modules)
+      if (m.id == id) return &m;
+    return nullptr;
+  }
+};
+
+// No lock of ours guards it: a fork at any moment leaves the child a whole table.
+std::atomic<const table*> newest{nullptr};
+
+// FNV-1a.
+std::uint64_t hash(const std::byte* from, std::size_t size, std::uint64_t h) noexcept {
+  for (std::size_t k = 0; k < size; ++k)
+    h = (h ^ std::to_integer<std::uint64_t>(from[k])) * 0x100000001b3;
+  return h;
+}
+constexpr std::uint64_t hash_start = 0xcbf29ce484222325;
+
+const std::byte* at(const dl_phdr_info& info, const ElfW(Phdr) & segment) noexcept {
+  return reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
+}
+
+// The build-id that the notes of this segment hold, hashed; 0: none. elf(5), "Notes (Nhdr)".
+std::uint64_t build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes) noexcept {
+  const std::uint64_t boundary = notes.p_align == 8 ? 8 : 4;
+  const auto padded = [&](std::uint64_t n) { return (n + boundary - 1) / boundary * boundary; };
+  const std::byte* p = at(info, notes);
+  for (std::uint64_t left = notes.p_memsz; left >= sizeof(ElfW(Nhdr));) {
+    ElfW(Nhdr) note;
+    std::memcpy(&note, p, sizeof note);
+    const std::uint64_t description = padded(sizeof note + note.n_namesz);
+    const std::uint64_t size = description + padded(note.n_descsz);
+    if (size > left) break;
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof ELF_NOTE_GNU &&
+        std::memcmp(p + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0)
+      return hash(p + description, note.n_descsz, hash_start);
+    p += size;
+    left -= size;
+  }
+  return 0;
+}
+
+module describe(const dl_phdr_info& info) {
+  module m;
+  m.base = info.dlpi_addr;
+  std::uint64_t shape = hash_start;
+  std::uint64_t text = hash_start;
+  for (int k = 0; k < info.dlpi_phnum; ++k) {
+    const ElfW(Phdr)& p = info.dlpi_phdr[k];
+    if (p.p_type == PT_NOTE && m.id == 0) m.id = build_id(info, p);
+    if (p.p_type != PT_LOAD) continue;
+    m.segments.push_back({p.p_vaddr, p.p_vaddr + p.p_memsz, p.p_flags});
+    const std::uint64_t bounds[] = {p.p_vaddr, p.p_memsz, p.p_flags};
+    shape = hash(reinterpret_cast<const std::byte*>(bounds), sizeof bounds, shape);
+  }
+  if (m.id == 0) {
+    // What relocation writes differs from process to process; what nobody can write does not.
+    for (int k = 0; k < info.dlpi_phnum; ++k)
+      if (const ElfW(Phdr)& p = info.dlpi_phdr[k];
+          p.p_type == PT_LOAD && (p.p_flags & (PF_R | PF_W)) == PF_R)
+        text = hash(at(info, p), p.p_memsz, text);
+    m.id = text ^ shape;
+  }
+  if (m.id == 0) m.id = 1;
+  return m;
+}
+
+generation generation_of(const dl_phdr_info& info) noexcept {
+  return {info.dlpi_adds, info.dlpi_subs};
+}
+
+// Asks the loader, which takes a lock of its own that glibc's fork does not look after: in a copy
+// of a threaded process it may stay locked for ever. A zygote proves that it is free before
+// anything is run there (zygote_server.cc), and has no second thread that could hold it at a later
+// fork.
+generation current_generation() noexcept {
+  generation now;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* to) {
+        *static_cast<generation*>(to) = generation_of(*info);
+        return 1;
+      },
+      &now);
+  return now;
+}
+
+std::unique_ptr<table> read_modules() {
+  auto fresh = std::make_unique<table>();
+  struct walk {
+    table& to;
+    bool complete;
+  } w{*fresh, true};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* arg) {
+        walk& here = *static_cast<walk*>(arg);
+        try {
+          here.to.at = generation_of(*info);
+          here.to.modules.push_back(describe(*info));
+          return 0;
+        } catch (...) {  // must not pass through the loader's frames
+          here.complete = false;
+          return 1;
+        }
+      },
+      &w);
+  if (!w.complete) throw std::bad_alloc();
+  return fresh;
+}
+
+// The modules as they are now.
+const table& current() {
+  const table* known = newest.load(std::memory_order_acquire);
+  while (known == nullptr || known->at != current_generation()) {
+    std::unique_ptr<table> fresh = read_modules();
+    fresh->previous = known;
+    if (newest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel))
+      known = fresh.release();
+  }
+  return *known;
+}
+
+// What the token names, when all `size` bytes of it lie in a segment that has these flags.
+const void* find(token t, std::uint64_t size, std::uint32_t flags) noexcept {
+  try {
+    const module* m = current().by_id(t.module);
+    if (m == nullptr) return nullptr;
+    const segment* s = m->holding(t.offset, size);
+    if (s == nullptr || (s->flags & flags) != flags) return nullptr;
+    return reinterpret_cast<const void*>(m->base + t.offset);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+// Reads what may be anything, as long as it can be read: a sanitizer would say so.
+__attribute__((no_sanitize("address", "thread"))) bool is_entry(const detail::entry_point* e,
+                                                                std::uint64_t type) noexcept {
+  return e->magic == detail::entry_point::magic_value && e->type == type;
+}
+
+}  // namespace
+
+token name(const void* address) {
+  const auto place = reinterpret_cast<std::uintptr_t>(address);
+  // A file loaded twice has two modules of one id: both name the same place in the first of them.
+  for (const module& m : current().modules)
+    if (m.holding(place - m.base, 1) != nullptr) return {m.id, place - m.base};
+  throw error(
+      "procpool: the address of this function or constant lies in no loaded module (made at run "
+      "time, or its library was unloaded)");
+}
+
+const void* find(token t) noexcept { return find(t, 1, 0); }
+
+const void* find_code(token t) noexcept { return find(t, 1, PF_X); }
+
+const detail::entry_point* find_entry(token t, std::uint64_t type) noexcept {
+  using detail::entry_point;
+  const void* place = find(t, sizeof(entry_point), PF_R);
+  if (place == nullptr || reinterpret_cast<std::uintptr_t>(place) % alignof(entry_point) != 0)
+    return nullptr;
+  const auto* e = static_cast<const entry_point*>(place);
+  return is_entry(e, type) ? e : nullptr;
+}
+
+}  // namespace procpool::base
+
+namespace procpool::detail {
+
+void write_code(writer& out, const void* code) {
+  const base::token t = code == nullptr ? base::token{0, 0} : base::name(code);
+  out.raw(&t, sizeof t);
+}
+
+const void* read_code(reader& in) {
+  base::token t;
+  in.raw(&t, sizeof t);
+  if (t == base::token{0, 0}) return nullptr;
+  const void* code = base::find_code(t);
+  if (code == nullptr)
+    throw serialization_error(
+        "procpool: the function lives in a module this process has not loaded, or the bytes name "
+        "no function");
+  return code;
+}
+
+}  // namespace procpool::detail

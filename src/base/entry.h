@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Names code or constant data so that another process of the same program finds it: by the module
+// that holds it and the place in there, never by an address, which another process may not share.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "procpool/detail/batch.h"
+#include "procpool/detail/buffer.h"
+
+namespace procpool::base {
+
+/// An address, as any process says it that has the same module loaded.
+struct token {
+  std::uint64_t module;  ///< hash of the module's build-id, else of its read-only segments; never 0
+  std::uint64_t offset;  ///< from where the module is loaded
+  friend bool operator==(const token&, const token&) = default;
+};
+static_assert(sizeof(token) == 16 && std::is_trivially_copyable_v<token>);
+
+/// Throws procpool::error when the address lies in no loaded module. From any thread.
+token name(const void* address);
+
+/// Null when the module is not loaded here, or has nothing at the offset. From any thread.
+const void* find(token t) noexcept;
+/// find(), and it is code; else null.
+const void* find_code(token t) noexcept;
+
+/// find(), and what is there is an entry point of that type; else null.
+const detail::entry_point* find_entry(token t, std::uint64_t type) noexcept;
+
+}  // namespace procpool::base
+
+namespace procpool::detail {
+
+/// A function's address as a token; null is a value like any other.
+void write_code(writer& out, const void* code);
+/// Throws serialization_error when it is no code of a module loaded here.
+const void* read_code(reader& in);
+
+}  // namespace procpool::detail

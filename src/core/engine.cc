@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+// Submitting, waiting, stopping: what callers ask of the engine. The loop itself stands in loop.cc.
+#include "core/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/failure.h"
+#include "procpool/error.h"
+
+namespace procpool::core {
+
+using detail::access;
+
+engine::engine(std::unique_ptr<backend> b, engine_options options)
+    : options_(std::move(options)), backend_(std::move(b)),
+      scheduler_(backend_->workers(), backend_->room(), options_.quota),
+      graves_(backend_->workers()) {}
+
+engine::~engine() = default;
+
+void engine::start() {
+  if (options_.caller_runs) return;
+  lock l(mutex_);
+  thread_ = std::make_unique<std::thread>([self = shared_from_this()] { self->background(); });
+  background_id_ = thread_->get_id();
+}
+
+void engine::check_process() const {
+  if (!options_.own_process()) throw wrong_process();
+}
+
+void engine::refuse() const {
+  if (state_ == state::broken) std::rethrow_exception(why(cause_));
+  throw pool_closed();
+}
+
+// ---- submitting --------------------------------------------------------------------------------------
+
+call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
+                          const detail::entry_point& entry, const detail::call_options& options) {
+  if (state_ != state::running) refuse();
+  auto [known, fresh] = profiles_.try_emplace(&entry, 0);
+  if (fresh) known->second = scheduler_.add_profile();
+  call_id id = scheduler_.open(known->second);
+  if (calls_.size() <= id) calls_.resize(id + 1);
+  calls_[id] = call_record{call, &entry, 0, true, options.fail_fast, false};
+  access::call(*call) = id + 1;
+  ++open_calls_;
+  return id;
+}
+
+// How many items the next parcel gets. Idle workers take un-started items from busy ones, so chunks may
+// be as large as is good for the data: a few for each worker, but no more bytes than a cache holds.
+std::size_t engine::chunk_for(call_id id, const detail::call_options& options, std::size_t expected,
+                              std::size_t so_far, std::size_t item_bytes) const {
+  constexpr std::size_t most_bytes = 256 * 1024;
+  constexpr std::size_t most_items = (1u << 23);
+  constexpr std::size_t first_guess = 4096;
+  if (options.chunksize != 0) return std::min(options.chunksize, most_items);
+  auto workers = static_cast<std::size_t>(options_.processes);
+  std::size_t most =
+      so_far == 0 ? first_guess : std::max<std::size_t>(1, most_bytes / std::max<std::size_t>(1, item_bytes));
+  most = std::min(most, most_items);
+  if (expected == detail::source::unknown)
+    return std::clamp<std::size_t>(so_far / (2 * workers), 1, most);
+  std::size_t chunk = (expected + 4 * workers - 1) / (4 * workers);
+  if (auto cost = scheduler_.cost(profiles_.at(calls_[id].entry)).count(); cost > 0) {
+    // Less than 100 µs of work is not worth a message.
+    auto worth = static_cast<std::size_t>(100'000 / cost);
+    chunk = std::max(chunk, std::min(worth, (expected + workers - 1) / workers));
+  }
+  return std::clamp<std::size_t>(chunk, 1, most);
+}
+
+std::unique_ptr<parcel> engine::encode(detail::source& input, std::size_t most,
+                                       std::size_t& items) {
+  auto p = std::make_unique<parcel>(*backend_);
+  parcel_writer out(*p);
+  input.head(out);
+  out.align(detail::record_alignment);
+  items = input.encode(out, most);
+  out.finish();
+  return p;
+}
+
+std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
+                               detail::source& input, const detail::call_options& options) {
+  std::size_t expected = input.expected();
+  if (expected != detail::source::unknown) call->extend(expected);
+  std::size_t total = 0;
+  std::size_t item_bytes = 0;
+  for (;;) {
+    std::size_t want = 0;
+    {
+      lock l(mutex_);
+      want = chunk_for(id, options, expected, total, item_bytes);
+    }
+    std::size_t n = 0;
+    auto p = encode(input, want, n);
+    if (n != 0) {
+      item_bytes = p->bytes().size() / n;
+      call->extend(total + n);
+      lock l(mutex_);
+      enqueue(id, std::move(p), total, n);
+      pump();
+      total += n;
+    }
+    if (n < want) return total;
+  }
+}
+
+void engine::enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, std::size_t count) {
+  if (state_ == state::terminated) throw pool_terminated();
+  if (state_ == state::broken) refuse();
+  task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(count));
+  if (parcels_.size() <= task) parcels_.resize(task + 1);
+  p->base = first;
+  p->users = 1;
+  parcels_[task] = p.release();
+  calls_[id].remaining += count;
+}
+
+std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
+                                const detail::entry_point& entry, detail::source& input,
+                                const detail::call_options& options) {
+  std::size_t n = 0;
+  auto p = encode(input, options.chunksize, n);
+  if (n == 0) return 0;
+  call->extend(n);
+  l.lock();
+  call_id id = open_call(call, entry, options);
+  enqueue(id, std::move(p), 0, n);
+  calls_[id].open = false;
+  return n;
+}
+
+std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
+                           const detail::entry_point& entry, detail::source& input,
+                           const detail::call_options& options) {
+  check_process();
+  lock l(mutex_, std::defer_lock);
+  std::size_t n = 0;
+  if (options.one_chunk) {
+    n = enqueue_one(l, call, entry, input, options);
+    if (n == 0) return 0;
+    pump();
+  } else {
+    l.lock();
+    call_id id = open_call(call, entry, options);
+    l.unlock();
+    try {
+      n = encode_all(id, call, input, options);
+    } catch (...) {
+      l.lock();
+      calls_[id].open = false;
+      calls_[id].dropped = true;
+      drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+      settle(id);
+      throw;
+    }
+    l.lock();
+    calls_[id].open = false;
+    settle(id);
+  }
+  if (options_.caller_runs) wait_locked(l, *call, never);
+  return n;
+}
+
+std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
+                        const detail::entry_point& entry, detail::source& input,
+                        const detail::call_options& options) {
+  check_process();
+  not_from_callback();
+  if (!options.one_chunk) {
+    std::size_t n = submit(call, entry, input, options);
+    wait(*call, never);
+    return n;
+  }
+  lock l(mutex_, std::defer_lock);
+  std::size_t n = enqueue_one(l, call, entry, input, options);
+  if (n == 0) return 0;
+  // Attending before the task is published saves the worker the wake-up of the background thread.
+  if (driver_ == std::thread::id()) backend_->attend(false);
+  pump();
+  wait_locked(l, *call, never);
+  return n;
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------
+
+bool engine::wait(detail::completion& what, clock::time_point deadline) {
+  if (what.ready()) return true;
+  check_process();
+  lock l(mutex_);
+  return wait_locked(l, what, deadline);
+}
+
+bool engine::wait_locked(lock& l, detail::completion& what, clock::time_point deadline) {
+  if (what.ready()) return true;
+  not_from_callback();
+  auto self = std::this_thread::get_id();
+  detail::waiter me;
+  access::waiting(what) = &me;
+  waiters_.push_back(&me);
+  while (!what.ready()) {
+    if (driver_ == std::thread::id() || driver_ == self) {
+      bool nested = driver_ == self;
+      driver_ = self;
+      if (!nested) backend_->attend(false);
+      drive(l, [&] { return what.ready(); }, deadline);
+      if (!nested) {
+        backend_->leave();
+        driver_ = std::thread::id();
+      }
+      break;
+    }
+    if (deadline == never) {
+      me.woken.wait(l);
+    } else if (me.woken.wait_until(l, deadline) == std::cv_status::timeout) {
+      break;
+    }
+  }
+  bool ready = what.ready();
+  access::waiting(what) = nullptr;
+  std::erase(waiters_, &me);
+  hand_over();
+  return ready;
+}
+
+void engine::not_from_callback() const {
+  if (std::this_thread::get_id() == background_id_)
+    throw std::logic_error(
+        "procpool: a callback must not wait for a result: it would keep the pool's own thread from "
+        "bringing it");
+}
+
+// Whoever stops attending wakes one that waits, to attend in its place.
+void engine::hand_over() {
+  if (driver_ == std::thread::id() && !waiters_.empty()) waiters_.front()->woken.notify_one();
+}
+
+void engine::make_ready(detail::completion& what) {
+  access::ready(what).store(true, std::memory_order_release);
+  if (detail::waiter* w = access::waiting(what)) {
+    w->woken.notify_one();
+    if (driver_ != std::thread::id() && driver_ != std::this_thread::get_id()) backend_->nudge();
+  }
+  if (access::then(what)) {
+    callbacks_.push_back(std::move(access::then(what)));
+    if (!options_.caller_runs) backend_->interrupt();
+  }
+}
+
+void engine::then(detail::completion& what, std::unique_ptr<detail::continuation> next) {
+  check_process();
+  {
+    lock l(mutex_);
+    if (!what.ready()) {
+      access::then(what) = std::move(next);
+      return;
+    }
+    if (!options_.caller_runs && !stop_) {
+      callbacks_.push_back(std::move(next));
+      backend_->interrupt();
+      return;
+    }
+  }
+  next->run();
+}
+
+void engine::complete(detail::completion& what) {
+  std::unique_ptr<detail::continuation> next;
+  {
+    lock l(mutex_);
+    // Without a background thread of its own the chain goes on here.
+    if (options_.caller_runs || stop_) next = std::move(access::then(what));
+    make_ready(what);
+  }
+  if (next) next->run();
+}
+
+bool engine::cancel(detail::batch& call) {
+  check_process();
+  lock l(mutex_);
+  if (call.ready() || access::call(call) == 0) return false;
+  call_id id = access::call(call) - 1;
+  call_record& c = calls_[id];
+  if (c.open) return false;
+  // First everything comes back into the queue, which changes nothing for the caller; only when all of
+  // it is there it fails.
+  bool started = false;
+  std::size_t queued = 0;
+  for (task_id t : scheduler_.tasks_of(id)) {
+    if (!scheduler_[t].queued && !take_back(t)) started = true;
+  }
+  for (task_id t : scheduler_.tasks_of(id))
+    if (scheduler_[t].queued) queued += scheduler_[t].count;
+  if (started || queued != c.remaining) {
+    pump();
+    return false;
+  }
+  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+  settle(id);
+  return true;
+}
+
+void engine::abandon(detail::batch& call) {
+  if (!options_.own_process()) return;
+  lock l(mutex_);
+  call.gather_in = nullptr;
+  if (call.ready() || access::call(call) == 0) return;
+  call_id id = access::call(call) - 1;
+  calls_[id].dropped = true;
+  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+  settle(id);
+}
+
+void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) {
+  lock l(mutex_);
+  auto& from = access::finished(box);
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  from.clear();
+  access::ready(box).store(false, std::memory_order_release);
+}
+
+// ---- stopping ----------------------------------------------------------------------------------------
+
+void engine::close() {
+  check_process();
+  lock l(mutex_);
+  if (state_ != state::running) return;
+  state_ = state::closed;
+  maybe_retire();
+}
+
+void engine::terminate() noexcept {
+  if (!options_.own_process()) return;
+  lock l(mutex_);
+  if (state_ == state::terminated) return;
+  bool broken_before = state_ == state::broken;
+  state_ = state::terminated;
+  if (!broken_before)
+    fail_all_calls([] { return std::make_exception_ptr(pool_terminated()); });
+  backend_->kill_all();
+  backend_->interrupt();
+}
+
+bool engine::join(clock::time_point deadline) {
+  check_process();
+  {
+    lock l(mutex_);
+    if (state_ == state::running)
+      throw std::logic_error("procpool: join() before close() or terminate()");
+    if (backend_->gone()) make_ready(gone_);
+  }
+  return wait(gone_, deadline);
+}
+
+std::string engine::to_string() const {
+  std::string name = "unusable here";
+  if (options_.own_process()) {
+    lock l(mutex_);
+    name = state_ == state::running  ? "running"
+           : state_ == state::closed ? "closed"
+           : state_ == state::broken ? "broken"
+                                     : "terminated";
+  }
+  return "<procpool::pool state=" + name + " processes=" + std::to_string(options_.processes) + ">";
+}
+
+void engine::shut_down(bool now) noexcept {
+  if (!options_.own_process()) {
+    static_cast<void>(thread_.release());  // names a thread of another process
+    return;
+  }
+  if (now) {
+    terminate();
+  } else {
+    lock l(mutex_);
+    if (state_ == state::running) {
+      state_ = state::closed;
+      maybe_retire();
+    }
+  }
+  if (std::this_thread::get_id() == background_id_) {
+    // Destroyed by a callback: the thread keeps the engine until the workers are gone.
+    lock l(mutex_);
+    orphaned_ = true;
+    if (thread_) thread_->detach();
+    thread_.reset();
+    return;
+  }
+  try {
+    join(never);
+  } catch (...) {
+    terminate();
+  }
+  stop_background();
+}
+
+void engine::stop_background() noexcept {
+  {
+    lock l(mutex_);
+    stop_ = true;
+    backend_->interrupt();
+  }
+  if (thread_) thread_->join();
+  thread_.reset();
+}
+
+}  // namespace procpool::core

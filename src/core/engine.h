@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// The loop: what the backend tells goes to the scheduler, what the scheduler decides goes to the backend,
+// what workers answered goes to the batch. One lock guards it all; it is never held while user code runs.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/parcel.h"
+#include "core/scheduler.h"
+#include "procpool/detail/engine.h"
+
+namespace procpool::detail {
+
+/// A thread in engine::wait.
+struct waiter {
+  std::condition_variable woken;
+};
+
+}  // namespace procpool::detail
+
+namespace procpool::core {
+
+/// The exception for a pool that broke: a new one each time.
+std::exception_ptr why(const broken& b);
+
+struct engine_options {
+  int processes = 1;
+  std::uint32_t quota = 0;
+  /// No background thread: the submitting thread runs its tasks before submit() returns.
+  bool caller_runs = false;
+  /// True while this is the process that made the engine.
+  std::function<bool()> own_process;
+};
+
+class engine final : public detail::engine, public std::enable_shared_from_this<engine> {
+ public:
+  engine(std::unique_ptr<backend> b, engine_options options);
+  ~engine() override;
+  /// Starts the background thread. Throws std::system_error.
+  void start();
+
+  std::size_t submit(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
+                     detail::source& input, const detail::call_options& options) override;
+  std::size_t run(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
+                  detail::source& input, const detail::call_options& options) override;
+  bool wait(detail::completion& what, clock::time_point deadline) override;
+  void then(detail::completion& what, std::unique_ptr<detail::continuation> next) override;
+  void complete(detail::completion& what) override;
+  bool cancel(detail::batch& call) override;
+  void abandon(detail::batch& call) override;
+  void collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) override;
+  void close() override;
+  void terminate() noexcept override;
+  bool join(clock::time_point deadline) override;
+  void shut_down(bool now) noexcept override;
+  [[nodiscard]] int processes() const override { return options_.processes; }
+  [[nodiscard]] std::string to_string() const override;
+
+ private:
+  using lock = std::unique_lock<std::mutex>;
+  enum class state { running, closed, terminated, broken };
+
+  struct call_record {
+    std::shared_ptr<detail::batch> batch;
+    const detail::entry_point* entry = nullptr;
+    std::size_t remaining = 0;  // items without their outcome
+    bool open = false;          // submit is still adding to it
+    bool fail_fast = false;
+    bool dropped = false;  // nobody wants the results
+  };
+  /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its worker.
+  struct delivery {
+    call_id call;
+    std::shared_ptr<detail::batch> batch;
+    detail::reply reply;
+    std::exception_ptr error;  // of item first + done
+    bool dropped = false;
+    std::size_t failed = 0;
+    worker_id worker = 0;  // whose memory the reply lies in
+    bool answered = true;  // its slot is to be released; else the worker is gone
+    std::uint32_t ticket = 0;
+  };
+  /// A worker's place is filled again only when nobody reads from it any more.
+  struct grave {
+    std::uint32_t readers = 0;
+    bool dug = false;  // the worker is gone
+  };
+
+  // engine.cc: submitting, waiting, stopping
+  void check_process() const;
+  [[noreturn]] void refuse() const;
+  call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
+                    const detail::call_options& options);
+  std::unique_ptr<parcel> encode(detail::source& input, std::size_t most, std::size_t& items);
+  std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call, detail::source& input,
+                  const detail::call_options& options);
+  [[nodiscard]] std::size_t chunk_for(call_id id, const detail::call_options& options,
+                                      std::size_t expected, std::size_t so_far,
+                                      std::size_t item_bytes) const;
+  void enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, std::size_t count);
+  /// Encodes one chunk, then, under the lock that is left held, opens the call and queues it.
+  std::size_t enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
+                          const detail::entry_point& entry, detail::source& input,
+                          const detail::call_options& options);
+  bool wait_locked(lock& l, detail::completion& what, clock::time_point deadline);
+  void make_ready(detail::completion& what);
+  void hand_over();
+  void not_from_callback() const;
+  void stop_background() noexcept;
+
+  // loop.cc: what happens between backend, scheduler and batches
+  bool step(lock& l);
+  void drive(lock& l, const std::function<bool()>& done, clock::time_point deadline);
+  void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
+  void read_by(delivery& d, const task_reply& r, const scheduler::task& t);
+  void bury_if_unread(worker_id worker);
+  void take_in_reply(const task_reply& r, std::vector<delivery>& out, clock::time_point now);
+  void take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now);
+  void account(delivery& d);
+  void pump();
+  void send(const scheduler::send& d);
+  void take(const scheduler::take& d);
+  void share_parcel(task_id from, task_id to);
+  void forget(task_id id);
+  void fail_task(task_id id, const std::exception_ptr& error);
+  /// Takes back all of a task that a worker holds; false: the worker has claimed some of it.
+  bool take_back(task_id id);
+  /// Takes back and fails every item of the call that has not been claimed.
+  void drop_unstarted(call_id id, const std::exception_ptr& error);
+  void fail_all_calls(const std::function<std::exception_ptr()>& error);
+  void settle(call_id id);
+  void maybe_retire();
+  void background();
+  [[nodiscard]] clock::time_point next_deadline() const;
+
+  engine_options options_;
+  std::unique_ptr<backend> backend_;
+  std::unique_ptr<std::thread> thread_;
+  std::thread::id background_id_;
+
+  mutable std::mutex mutex_;
+  // Everything below is guarded by mutex_.
+  state state_ = state::running;
+  broken cause_;  // when broken
+  bool retiring_ = false;
+  bool stop_ = false;
+  bool orphaned_ = false;  // the pool was destroyed by a callback: the thread ends by itself
+  clock::time_point sleeping_until_ = never;  // whoever waits for the backend
+  scheduler scheduler_;
+  std::vector<call_record> calls_;   // by call_id
+  std::vector<parcel*> parcels_;     // by task_id
+  std::vector<grave> graves_;       // by worker
+  std::size_t open_calls_ = 0;
+  std::unordered_map<const detail::entry_point*, profile_id> profiles_;
+  std::thread::id driver_;  // who attends the backend
+  std::deque<detail::waiter*> waiters_;
+  std::deque<std::unique_ptr<detail::continuation>> callbacks_;
+  struct gone final : detail::completion {};
+  gone gone_;
+};
+
+}  // namespace procpool::core

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// What can happen to a pool's workers. A death is one more case, through the same door.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace procpool::core {
+
+using worker_id = std::uint32_t;
+using task_id = std::uint32_t;
+
+/// How a process ended: its pid and status as wait(2) reports it.
+struct fate {
+  int pid = 0;
+  int status = 0;
+};
+
+/// The worker's initializer is done: it takes tasks.
+struct worker_up {
+  worker_id worker;
+};
+
+/// What a worker made of a task, in its memory until backend::release.
+struct task_reply {
+  worker_id worker = 0;
+  std::uint32_t ticket = 0;  ///< for backend::release
+  task_id task = 0;
+  std::uint32_t count = 0;  ///< items it was sent with
+  std::uint32_t done = 0;   ///< items that ran to their end
+  std::span<const std::byte> bytes;
+  std::uint64_t nanoseconds = 0;
+  int pid = 0;
+};
+
+/// The task ran as far as it will in this worker: to its end, or to where the worker retires.
+struct task_finished {
+  task_reply reply;
+};
+
+/// The worker is gone. What it had been sent and not answered, oldest first: of the first one it may
+/// have done a part, and may have been in the middle of the item after that.
+struct worker_lost {
+  struct task_left {
+    task_reply reply;  ///< what it had finished of it
+    bool started;      ///< item reply.done was running
+  };
+  worker_id worker;
+  fate how;
+  bool retired;  ///< it left as agreed: max_tasks_per_child, or the pool closing
+  std::vector<task_left> left;
+};
+
+/// No worker can be made any more: every pending result and later submit fails, each with an exception
+/// of its own.
+struct broken {
+  bool by_initializer = false;  // initializer_failed, else pool_broken
+  std::string why;
+  std::exception_ptr cause;  // nested, when there is one
+};
+
+using event = std::variant<worker_up, task_finished, worker_lost, broken>;
+
+}  // namespace procpool::core

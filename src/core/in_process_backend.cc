@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "core/in_process_backend.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include "core/local_run.h"
+#include "core/worker.h"
+
+namespace procpool::core {
+
+in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_call> initializer)
+    : initializer_(std::move(initializer)) {
+  events_.emplace_back(worker_up{0});
+}
+
+block in_process_backend::allocate(std::size_t size) {
+  return {static_cast<std::byte*>(::operator new(size)), size};
+}
+
+void in_process_backend::free(block b) noexcept { ::operator delete(b.data); }
+
+void in_process_backend::send(worker_id, const task_message& message) {
+  std::lock_guard hold(mutex_);
+  queue_.push_back({message, message.count});
+}
+
+// What stands in the queue has not begun.
+std::uint32_t in_process_backend::recall(worker_id, task_id task, std::uint32_t keep) {
+  std::lock_guard hold(mutex_);
+  for (pending& p : queue_) {
+    if (p.message.task == task) return p.kept = std::min(p.kept, keep);
+  }
+  return most_count;
+}
+
+std::uint32_t in_process_backend::claimed(worker_id, task_id task) {
+  std::lock_guard hold(mutex_);
+  for (const pending& p : queue_)
+    if (p.message.task == task) return 0;
+  return most_count;
+}
+
+void in_process_backend::poll(std::vector<event>& to) {
+  std::lock_guard hold(mutex_);
+  std::move(events_.begin(), events_.end(), std::back_inserter(to));
+  events_.clear();
+}
+
+void in_process_backend::release(worker_id, std::uint32_t ticket) {
+  std::lock_guard hold(mutex_);
+  replies_.erase(ticket);
+}
+
+bool in_process_backend::initialize() {
+  {
+    std::lock_guard hold(mutex_);
+    if (std::exchange(started_, true) || !initializer_) return true;
+  }
+  auto error = run_call(*initializer_);
+  if (!error) return true;
+  std::lock_guard hold(mutex_);
+  events_.emplace_back(
+      broken{true, "procpool: the initializer failed", detail::decode_error(*error, ::getpid())});
+  return false;
+}
+
+void in_process_backend::wait(clock::time_point) {
+  if (!initialize()) return;
+  pending p;
+  {
+    std::lock_guard hold(mutex_);
+    if (queue_.empty()) return;
+    p = queue_.front();
+    queue_.pop_front();
+  }
+  auto begun = clock::now();
+  local_run run(p.message.parcel, p.message.first, p.kept);
+  p.message.entry->run(run);
+  task_reply r;
+  r.task = p.message.task;
+  r.done = run.done();
+  r.nanoseconds = static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(clock::now() - begun).count());
+  r.pid = ::getpid();
+  std::lock_guard hold(mutex_);
+  r.ticket = tickets_++;
+  auto& bytes = replies_[r.ticket] = run.take_reply();
+  r.bytes = bytes;
+  r.count = p.kept;
+  events_.emplace_back(task_finished{r});
+}
+
+void in_process_backend::retire_all() {
+  std::lock_guard hold(mutex_);
+  stopped_ = true;
+}
+
+void in_process_backend::kill_all() noexcept {
+  std::lock_guard hold(mutex_);
+  stopped_ = true;
+  queue_.clear();
+}
+
+bool in_process_backend::gone() const {
+  std::lock_guard hold(mutex_);
+  return stopped_;
+}
+
+}  // namespace procpool::core

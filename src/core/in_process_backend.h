@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The degenerate twin: one worker that is the calling thread. Tasks run in wait(), through the same entry
+// points, archives and records as in a process, so that a debugger sees them under their caller.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "core/backend.h"
+#include "procpool/detail/batch.h"
+
+namespace procpool::core {
+
+class in_process_backend final : public backend {
+ public:
+  /// The initializer runs in the calling thread before the first task.
+  explicit in_process_backend(std::shared_ptr<const detail::encoded_call> initializer);
+
+  [[nodiscard]] std::uint32_t workers() const override { return 1; }
+  [[nodiscard]] std::uint32_t room() const override { return 1u << 16; }
+  block allocate(std::size_t size) override;
+  void free(block b) noexcept override;
+  void send(worker_id worker, const task_message& message) override;
+  void flush() override {}
+  std::uint32_t recall(worker_id worker, task_id task, std::uint32_t keep) override;
+  [[nodiscard]] std::uint32_t claimed(worker_id worker, task_id task) override;
+  void poll(std::vector<event>& to) override;
+  void release(worker_id worker, std::uint32_t ticket) override;
+  void bury(worker_id) override {}
+  void attend(bool) override {}
+  void leave() override {}
+  void wait(clock::time_point deadline) override;
+  void nudge() noexcept override {}
+  void wait_in_background(clock::time_point) override {}
+  void interrupt() noexcept override {}
+  void stand_by() override {}
+  [[nodiscard]] clock::time_point next_deadline() const override { return clock::time_point::max(); }
+  void retire_all() override;
+  void kill_all() noexcept override;
+  [[nodiscard]] bool gone() const override;
+
+ private:
+  static constexpr std::uint32_t most_count = ~std::uint32_t{0};  // of a task that runs
+  struct pending {
+    task_message message;
+    std::uint32_t kept;
+  };
+  [[nodiscard]] bool initialize();
+
+  std::shared_ptr<const detail::encoded_call> initializer_;
+  mutable std::mutex mutex_;
+  // Guarded by mutex_: wait() runs without the engine's lock.
+  bool started_ = false;
+  bool stopped_ = false;
+  std::deque<pending> queue_;
+  std::vector<event> events_;
+  std::unordered_map<std::uint32_t, std::vector<std::byte>> replies_;  // by ticket
+  std::uint32_t tickets_ = 0;
+};
+
+}  // namespace procpool::core

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT
+// The engine's loop. One step: take in what the backend tells, send what the scheduler decides, and only
+// then, without the lock, decode what came; workers have their next task before the parent looks at the
+// last result.
+#include <algorithm>
+#include <utility>
+
+#include "core/engine.h"
+#include "core/failure.h"
+#include "procpool/error.h"
+
+namespace procpool::core {
+
+using detail::access;
+
+std::exception_ptr why(const broken& b) {
+  auto with_cause = [&](auto error) {
+    return b.cause ? nest(std::move(error), b.cause) : std::make_exception_ptr(std::move(error));
+  };
+  return b.by_initializer ? with_cause(initializer_failed(b.why)) : with_cause(pool_broken(b.why));
+}
+
+// ---- one step ----------------------------------------------------------------------------------------
+
+bool engine::step(lock& l) {
+  std::vector<event> events;
+  backend_->poll(events);
+  std::vector<delivery> deliveries;
+  auto now = clock::now();
+  for (event& e : events) take_in(e, deliveries, now);
+  pump();
+  if (!deliveries.empty()) {
+    l.unlock();
+    for (delivery& d : deliveries) {
+      if (d.dropped || !d.batch) continue;
+      if (d.reply.done != 0) d.failed = d.batch->deliver(d.reply);
+      if (d.error) {
+        d.batch->fail(d.reply.first + d.reply.done, 1, d.error);
+        ++d.failed;
+      }
+    }
+    l.lock();
+    for (delivery& d : deliveries) account(d);
+  }
+  if (!deliveries.empty()) pump();
+  if (backend_->gone() && !gone_.ready()) make_ready(gone_);
+  return !events.empty();
+}
+
+void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point deadline) {
+  while (!done()) {
+    if (step(l)) continue;
+    if (done()) return;
+    if (deadline != never && clock::now() >= deadline) return;
+    auto until = sleeping_until_ = std::min(deadline, next_deadline());
+    l.unlock();
+    backend_->wait(until);
+    l.lock();
+  }
+}
+
+clock::time_point engine::next_deadline() const {
+  return std::min(scheduler_.deadline(), backend_->next_deadline());
+}
+
+void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
+  if (auto* up = std::get_if<worker_up>(&e)) {
+    scheduler_.up(up->worker, now);
+  } else if (auto* finished = std::get_if<task_finished>(&e)) {
+    take_in_reply(finished->reply, out, now);
+  } else if (auto* lost = std::get_if<worker_lost>(&e)) {
+    take_in_loss(*lost, out, now);
+    scheduler_.down(lost->worker);
+    graves_[lost->worker].dug = true;
+    bury_if_unread(lost->worker);
+  } else if (auto* b = std::get_if<broken>(&e)) {
+    if (state_ == state::terminated || state_ == state::broken) return;
+    state_ = state::broken;
+    cause_ = std::move(*b);
+    fail_all_calls([this] { return why(cause_); });
+  }
+}
+
+void engine::read_by(delivery& d, const task_reply& r, const scheduler::task& t) {
+  d.call = t.call;
+  d.batch = calls_[t.call].batch;
+  d.dropped = calls_[t.call].dropped;
+  d.reply = {t.first, r.count, r.done, r.bytes, r.nanoseconds, r.pid};
+  d.worker = r.worker;
+  d.ticket = r.ticket;
+  ++graves_[r.worker].readers;
+}
+
+void engine::bury_if_unread(worker_id worker) {
+  grave& g = graves_[worker];
+  if (!g.dug || g.readers != 0) return;
+  g.dug = false;
+  backend_->bury(worker);
+}
+
+// A task that fail_all_calls has forgotten has no parcel; its slot is all there is to give back.
+void engine::take_in_reply(const task_reply& r, std::vector<delivery>& out,
+                           clock::time_point now) {
+  if (state_ == state::terminated || state_ == state::broken) {
+    backend_->release(r.worker, r.ticket);
+    return;
+  }
+  const scheduler::task& t = scheduler_[r.task];
+  delivery d;
+  read_by(d, r, t);
+  bool whole = r.done == t.count;
+  scheduler_.answered(r.task, r.done, std::chrono::nanoseconds(r.nanoseconds), now);
+  if (whole) {
+    forget(r.task);
+  } else {
+    // The worker retires in the middle of it: the rest runs elsewhere.
+    scheduler_.leaving(r.worker);
+    share_parcel(r.task, scheduler_.split(r.task, r.done));
+    forget(r.task);
+  }
+  out.push_back(std::move(d));
+}
+
+void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
+  if (state_ == state::terminated || state_ == state::broken) return;
+  // Newest first, so that what is put back at the head of the queue keeps its order.
+  for (auto left = e.left.rbegin(); left != e.left.rend(); ++left) {
+    task_reply& r = left->reply;
+    const scheduler::task t = scheduler_[r.task];
+    std::uint32_t gone = r.done + (left->started ? 1 : 0);
+    scheduler_.answered(r.task, 0, {}, now);
+    if (gone == 0 && t.count != 0) {
+      scheduler_.requeue(r.task);
+      continue;
+    }
+    if (gone != 0) {
+      delivery d;
+      read_by(d, r, t);
+      d.answered = false;
+      if (left->started)
+        d.error = std::make_exception_ptr(worker_died(e.how.pid, e.how.status, t.first + r.done));
+      out.push_back(std::move(d));
+    }
+    if (gone < t.count) share_parcel(r.task, scheduler_.split(r.task, gone));
+    forget(r.task);
+  }
+}
+
+void engine::account(delivery& d) {
+  if (d.answered) {
+    backend_->release(d.worker, d.ticket);
+    scheduler_.released(d.worker);
+  }
+  --graves_[d.worker].readers;
+  bury_if_unread(d.worker);
+  if (!d.batch) return;
+  call_record& c = calls_[d.call];
+  if (c.batch != d.batch) return;  // failed as a whole while its reply was being read
+  c.remaining -= d.reply.done + (d.error ? 1 : 0);
+  if (d.failed != 0 && c.fail_fast) {
+    c.fail_fast = false;
+    drop_unstarted(d.call, std::make_exception_ptr(task_cancelled()));
+  }
+  settle(d.call);
+}
+
+// ---- decisions ---------------------------------------------------------------------------------------
+
+void engine::pump() {
+  auto now = clock::now();
+  while (auto d = scheduler_.next(now)) {
+    if (auto* s = std::get_if<scheduler::send>(&*d)) send(*s);
+    else take(std::get<scheduler::take>(*d));
+  }
+  backend_->flush();
+  if (scheduler_.deadline() < sleeping_until_ && driver_ != std::this_thread::get_id()) {
+    sleeping_until_ = scheduler_.deadline();
+    if (driver_ != std::thread::id()) backend_->nudge();
+    else backend_->interrupt();
+  }
+}
+
+void engine::send(const scheduler::send& d) {
+  const scheduler::task& t = scheduler_[d.task];
+  const parcel& p = *parcels_[d.task];
+  try {
+    backend_->send(d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
+                              static_cast<std::uint32_t>(t.first - p.base), t.count});
+  } catch (...) {
+    // No memory to send it: the task fails as if it had met that in the worker.
+    scheduler_.answered(d.task, 0, {}, clock::now());
+    scheduler_.released(d.worker);
+    call_id call = t.call;
+    fail_task(d.task, std::current_exception());
+    settle(call);
+  }
+}
+
+void engine::take(const scheduler::take& d) {
+  std::uint32_t count = scheduler_[d.task].count;
+  std::uint32_t started = d.may_have_started ? backend_->claimed(d.worker, d.task) : 0;
+  std::uint32_t keep = started == 0 ? 0 : started + (count - started) / 2;
+  std::uint32_t kept = backend_->recall(d.worker, d.task, keep);
+  task_id rest = scheduler_.taken_back(d.task, kept);
+  if (rest != scheduler::none) share_parcel(d.task, rest);
+}
+
+bool engine::take_back(task_id id) {
+  if (scheduler_[id].worker == scheduler::none) return scheduler_[id].count == 0;
+  std::uint32_t kept = backend_->recall(scheduler_[id].worker, id, 0);
+  task_id rest = scheduler_.taken_back(id, kept);
+  if (rest != scheduler::none) share_parcel(id, rest);
+  return kept == 0;
+}
+
+// ---- the end of tasks and calls ----------------------------------------------------------------------
+
+void engine::share_parcel(task_id from, task_id to) {
+  if (parcels_.size() <= to) parcels_.resize(to + 1);
+  parcels_[to] = parcels_[from];
+  ++parcels_[to]->users;
+}
+
+void engine::forget(task_id id) {
+  parcel* p = parcels_[id];
+  parcels_[id] = nullptr;
+  if (p != nullptr && --p->users == 0) delete p;
+  call_id call = scheduler_[id].call;
+  scheduler_.erase(id);
+  // The last trace of a call that was settled while a worker's ring still held a task of it.
+  if (call_record& c = calls_[call]; !c.batch && scheduler_.live(call) == 0) {
+    c = call_record{};
+    scheduler_.close(call);
+  }
+}
+
+void engine::fail_task(task_id id, const std::exception_ptr& error) {
+  const scheduler::task& t = scheduler_[id];
+  call_record& c = calls_[t.call];
+  if (c.batch) {
+    if (!c.dropped) c.batch->fail(t.first, t.count, error);
+    c.remaining -= t.count;
+  }
+  forget(id);
+}
+
+void engine::drop_unstarted(call_id id, const std::exception_ptr& error) {
+  for (task_id t : scheduler_.tasks_of(id))
+    if (!scheduler_[t].queued) take_back(t);
+  for (task_id t : scheduler_.tasks_of(id))
+    if (scheduler_[t].queued) fail_task(t, error);
+}
+
+/// Tells the call's waiters when every item has its outcome.
+void engine::settle(call_id id) {
+  call_record& c = calls_[id];
+  if (c.open || c.remaining != 0 || !c.batch) return;
+  std::shared_ptr<detail::batch> b = std::move(c.batch);
+  // A task may still stand in a worker's ring with nothing left to run; the record lives as long.
+  if (scheduler_.live(id) == 0) {
+    c = call_record{};
+    scheduler_.close(id);
+  }
+  access::call(*b) = 0;
+  --open_calls_;
+  if (b->gather_in != nullptr) {
+    detail::inbox& box = *b->gather_in;
+    access::ready(*b).store(true, std::memory_order_release);
+    access::finished(box).push_back(std::move(b));
+    make_ready(box);
+  } else {
+    make_ready(*b);
+  }
+  maybe_retire();
+}
+
+void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
+  for (call_id id = 0; id < calls_.size(); ++id) {
+    call_record& c = calls_[id];
+    if (c.entry == nullptr) continue;
+    std::exception_ptr e = error();
+    for (task_id t : scheduler_.tasks_of(id)) fail_task(t, e);
+    settle(id);
+  }
+}
+
+void engine::maybe_retire() {
+  if (state_ != state::closed || retiring_ || open_calls_ != 0) return;
+  retiring_ = true;
+  backend_->retire_all();
+}
+
+// ---- while nobody waits ------------------------------------------------------------------------------
+
+void engine::background() {
+  lock l(mutex_);
+  auto over = [this] { return stop_ || (orphaned_ && gone_.ready()); };
+  while (!over() || !callbacks_.empty()) {
+    while (!callbacks_.empty()) {
+      auto next = std::move(callbacks_.front());
+      callbacks_.pop_front();
+      l.unlock();
+      next->run();
+      next.reset();
+      l.lock();
+    }
+    if (driver_ == std::thread::id()) {
+      driver_ = background_id_;
+      backend_->attend(true);
+      while (step(l)) {
+      }
+      backend_->leave();
+      driver_ = std::thread::id();
+      hand_over();
+    } else {
+      backend_->stand_by();
+    }
+    if (!callbacks_.empty() || over()) continue;
+    auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
+    l.unlock();
+    backend_->wait_in_background(until);
+    l.lock();
+  }
+}
+
+}  // namespace procpool::core

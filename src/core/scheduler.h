@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// What should run where: tasks, their order, who holds what. It is told and asked; it waits for nothing,
+// makes no system call, sees no byte and no pid, and takes the time as an argument.
+//
+// A call is a run of items; a task is a part of it, [first, first + count). Calls take turns, task by
+// task, so a large map does not starve an apply behind it. Tasks are sent ahead to busy workers, as many
+// as take about 200 µs; an idle worker gets work taken back from a busy one, so sending ahead holds
+// nothing hostage.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/slab.h"
+
+namespace procpool::core {
+
+using call_id = std::uint32_t;
+using profile_id = std::uint32_t;  // what is known of the cost of one kind of item
+
+class scheduler {
+ public:
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+  static constexpr std::chrono::microseconds send_ahead{200};
+  /// A worker busy for so long gives un-started work away.
+  static constexpr std::chrono::microseconds patience{50};
+
+  /// `room`: tasks one worker's channel holds; `quota`: calls of f after which a worker retires, 0: none.
+  scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota);
+
+  struct task {
+    call_id call = none;
+    std::size_t first = 0;
+    std::uint32_t count = 0;
+    worker_id worker = none;  // who holds it; none: queued, or being looked at
+    bool queued = false;
+    bool drained = false;  // nothing of it can be taken back any more
+    // Neighbours in the call's list of live tasks, and the next in its queue.
+    task_id previous = none, next = none, behind = none;
+  };
+  [[nodiscard]] const task& operator[](task_id id) const noexcept { return tasks_[id]; }
+
+  // ---- calls and tasks
+  profile_id add_profile();
+  call_id open(profile_id profile);
+  /// The call has no live task and gets no more.
+  void close(call_id call);
+  [[nodiscard]] std::size_t live(call_id call) const noexcept { return calls_[call].live; }
+  /// A new task at the end of its call's queue.
+  task_id add(call_id call, std::size_t first, std::uint32_t count);
+  /// Cuts a task that is not queued: it keeps `keep` items, the rest is a new task at its call's head.
+  task_id split(task_id id, std::uint32_t keep);
+  /// A task that no worker holds any more, and still is to run.
+  void requeue(task_id id);
+  /// Forgets a task: finished, failed or dropped.
+  void erase(task_id id);
+  /// The call's live tasks, in no order.
+  [[nodiscard]] std::vector<task_id> tasks_of(call_id call) const;
+
+  // ---- workers
+  void up(worker_id worker, clock::time_point now);
+  /// No more tasks for it; what it holds is still its own.
+  void leaving(worker_id worker);
+  /// It is gone, and its tasks have been told by answered().
+  void down(worker_id worker);
+  /// The worker holds the task no longer. `items` ran there, in `took`.
+  void answered(task_id id, std::uint32_t items, std::chrono::nanoseconds took,
+                clock::time_point now);
+  /// A slot of the worker's channel is free again.
+  void released(worker_id worker);
+
+  // ---- decisions
+  struct send {
+    worker_id worker;
+    task_id task;
+  };
+  /// Take back all of the task, or, when it has been started, half of what is unclaimed; then say
+  /// taken_back().
+  struct take {
+    worker_id worker;
+    task_id task;
+    bool may_have_started;
+  };
+  using decision = std::variant<send, take>;
+  /// What to do now; nothing: wait for an event, or for deadline().
+  std::optional<decision> next(clock::time_point now);
+  [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
+  /// What came of a take: the worker keeps `kept` items; the rest is a new task at its call's head, or
+  /// there is none.
+  task_id taken_back(task_id id, std::uint32_t kept);
+
+  [[nodiscard]] bool idle() const noexcept { return tasks_.size() == 0; }
+  [[nodiscard]] std::size_t queued() const noexcept { return queued_; }
+  [[nodiscard]] std::chrono::nanoseconds cost(profile_id p) const noexcept {
+    return std::chrono::nanoseconds(static_cast<std::int64_t>(profiles_[p]));
+  }
+
+ private:
+  struct call_record {
+    profile_id profile = 0;
+    task_id head = none, tail = none;  // queued tasks
+    task_id all = none;                // live tasks
+    std::size_t live = 0;
+    bool in_turn = false;  // stands in turns_
+  };
+  struct worker_record {
+    bool up = false;
+    bool leaving = false;
+    std::deque<task_id> holds;  // oldest first: it works on the front
+    std::uint32_t slots = 0;    // of its channel in use
+    std::uint32_t accepted = 0;  // items sent and not taken back, for the quota
+    clock::time_point busy_since;
+  };
+
+  [[nodiscard]] bool open_to(const worker_record& w, std::uint32_t depth) const noexcept;
+  [[nodiscard]] std::uint32_t depth_for(call_id call) const noexcept;
+  [[nodiscard]] worker_id choose(std::uint32_t depth);
+  [[nodiscard]] task_id front();
+  task_id pop();
+  void enqueue(task_id id, bool at_head);
+  std::optional<take> choose_victim(clock::time_point now);
+
+  std::uint32_t room_;
+  std::uint32_t quota_;
+  slab<task> tasks_;
+  slab<call_record> calls_;
+  std::vector<double> profiles_;  // nanoseconds an item; 0: not known
+  std::vector<worker_record> workers_;
+  std::vector<worker_id> idle_;  // may hold some that are not; last idle last
+  std::deque<call_id> turns_;
+  std::size_t queued_ = 0;
+  worker_id cursor_ = 0;
+  clock::time_point deadline_ = clock::time_point::max();
+};
+
+}  // namespace procpool::core

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// A worker's whole life over a link: initializer, then receive, call, answer, until it is told to leave.
+// Runs on the worker's only thread; what the user's code throws ends here, as an item's outcome.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/entry.h"
+#include "procpool/detail/batch.h"
+
+namespace procpool::core {
+
+/// The worker's side of a channel.
+class link {
+ public:
+  struct task {
+    base::token entry;
+    std::uint64_t type;
+    detail::task_run* run;
+  };
+  /// The next task; at most `quota` of its items can be claimed. Nothing: leave.
+  virtual std::optional<task> receive(std::uint32_t quota) = 0;
+  /// Items claimed of the task at hand.
+  [[nodiscard]] virtual std::uint32_t claimed() const = 0;
+  virtual void answer(bool retired) = 0;
+  /// Instead of the first receive(): the initializer is done; or failed, with its error record.
+  virtual void ready() = 0;
+  virtual void failed(std::span<const std::byte> error) = 0;
+
+ protected:
+  ~link() = default;
+};
+
+/// Runs a task that arrived with this entry; where the entry is not to be found, every item fails.
+void run_task(const base::token& entry, std::uint64_t type, detail::task_run& run);
+
+/// Runs a call made beforehand. Nothing: it ended well; else the error record of what it threw.
+std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call);
+
+/// `quota`: calls after which the worker leaves; 0: never. Returns when the process should end.
+void work(link& parent, const detail::encoded_call* initializer, std::uint32_t quota);
+
+}  // namespace procpool::core

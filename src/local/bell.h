@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// How the parent sleeps and is woken. Each worker has an eventfd of its own and writes it only when the
+// shared bell says that the parent may be asleep; so a reply that is waited for while spinning costs no
+// system call on either side, and no worker can take another's wake-up away.
+//
+// Two sets to sleep on: `all` has whatever can happen, for the thread that attends; `background` has
+// `all` while nobody attends, and the interrupt. The background thread is not woken for what another
+// thread is already waiting for.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/fd.h"
+#include "shm/layout.h"
+#include "shm/spin.h"
+
+namespace procpool::local {
+
+using clock = std::chrono::steady_clock;
+
+class bell {
+ public:
+  /// `workers`: their eventfds; `control`: descriptors whose readiness is a control event. Throws
+  /// std::system_error.
+  bell(shm::header& head, std::span<const base::fd> workers, std::span<const int> control);
+
+  void attend(bool woken) noexcept;
+  /// ready(): something can be polled. Called with the engine's lock held.
+  template <class Ready>
+  void leave(Ready&& ready) noexcept {
+    if (!in_background_.exchange(true)) join_background();
+    arm();
+    if (ready()) interrupt();
+  }
+  /// Sleeps until something can be polled; spins first. Without the engine's lock.
+  template <class Ready, class Elsewhere>
+  void wait(clock::time_point deadline, Ready&& ready, Elsewhere&& elsewhere) noexcept {
+    if (deadline > clock::now() && spinner_.spin(ready, elsewhere)) return;
+    if (in_background_.exchange(false)) leave_background();
+    arm();
+    if (!ready()) sleep(all_.get(), deadline);
+    disarm();
+  }
+  void wait_in_background(clock::time_point deadline) noexcept;
+  void stand_by() noexcept;
+  void nudge() noexcept;
+  void interrupt() noexcept;
+
+  /// True once after a control descriptor was seen ready; and now and then, for a thread that never
+  /// sleeps sees none.
+  [[nodiscard]] bool control_due() noexcept {
+    return control_.exchange(false, std::memory_order_relaxed) || ++polls_ % 256 == 0;
+  }
+  /// A control descriptor that stays ready for ever is no longer watched.
+  void forget(int control) noexcept;
+
+ private:
+  void arm() noexcept;
+  void disarm() noexcept;
+  void sleep(int epoll, clock::time_point deadline) noexcept;
+  void join_background() noexcept;
+  void leave_background() noexcept;
+
+  std::atomic<std::uint32_t>& word_;
+  base::fd all_;
+  base::fd background_;
+  base::fd nudge_;
+  base::fd interrupt_;
+  std::atomic<bool> in_background_{true};
+  std::atomic<bool> control_{false};
+  std::uint32_t polls_ = 0;  // guarded by the engine's lock
+  shm::spinner spinner_;
+};
+
+}  // namespace procpool::local

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+#include "local/local_backend.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/sys.h"
+
+namespace procpool::local {
+
+using stage = supervisor::stage;
+
+local_backend::local_backend(std::uint32_t workers, child_options options)
+    : memory_(std::make_unique<shm::segment>(workers)),
+      arena_(memory_->parcels().data(), memory_->parcels().size()) {
+  for (std::uint32_t w = 0; w < workers; ++w) {
+    bells_.emplace_back(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+    places_.push_back(std::make_unique<place>(*memory_, w));
+  }
+  // The zygote comes before everything it has no business to inherit.
+  zygote_ = std::make_unique<process::zygote_client>(
+      [this, options = std::move(options)](std::uint32_t worker, std::uint32_t) {
+        live(*memory_, bells_, worker, options);
+      });
+  supervisor_ = std::make_unique<supervisor>(
+      *zygote_, workers, options.initializer != nullptr,
+      [this](std::uint32_t w, bool suspicious) { places_[w]->channel.prepare(suspicious); });
+  int control[] = {zygote_->socket(), zygote_->pidfd()};
+  bell_ = std::make_unique<bell>(memory_->head(), bells_, control);
+  supervisor_->fill();
+}
+
+local_backend::~local_backend() = default;
+
+std::uint32_t local_backend::workers() const { return static_cast<std::uint32_t>(places_.size()); }
+
+// ---- parcels -----------------------------------------------------------------------------------------
+
+core::block local_backend::allocate(std::size_t size) {
+  std::lock_guard hold(arena_mutex_);
+  return {arena_.allocate(size), shm::arena::capacity(size)};
+}
+
+void local_backend::free(core::block b) noexcept {
+  std::lock_guard hold(arena_mutex_);
+  arena_.free(b.data, b.size);
+}
+
+void local_backend::free_copy(sent& s) noexcept {
+  if (s.copy.data != nullptr) free(s.copy);
+  s.copy = {};
+}
+
+// ---- sending -----------------------------------------------------------------------------------------
+
+const base::token& local_backend::token_of(const detail::entry_point* entry) {
+  if (entry != last_entry_) {
+    auto known = tokens_.find(entry);
+    if (known == tokens_.end()) known = tokens_.emplace(entry, base::name(entry)).first;
+    last_entry_ = entry;
+    last_token_ = &known->second;
+  }
+  return *last_token_;
+}
+
+void local_backend::send(core::worker_id worker, const core::task_message& message) {
+  place& p = *places_[worker];
+  const base::token& entry = token_of(message.entry);
+  shm::message m{entry.module, entry.offset,  message.entry->type, message.first,
+                 message.count, message.parcel, shm::in_slot};
+  core::block copy;
+  if (message.in_block) {
+    m.parcel_at = static_cast<std::uint64_t>(message.parcel.data() - memory_->parcels().data());
+  } else if (message.parcel.size() > shm::inline_size) {
+    copy = allocate(message.parcel.size());
+    std::memcpy(copy.data, message.parcel.data(), message.parcel.size());
+    m.parcel_at = static_cast<std::uint64_t>(copy.data - memory_->parcels().data());
+  }
+  std::uint32_t index = p.channel.send(m);
+  p.slots[index % shm::ring_slots] = {message.task, message.count, copy};
+  if (!p.to_wake) {
+    p.to_wake = true;
+    to_wake_.push_back(worker);
+  }
+}
+
+void local_backend::flush() {
+  for (std::uint32_t w : to_wake_) {
+    places_[w]->to_wake = false;
+    places_[w]->channel.wake();
+  }
+  to_wake_.clear();
+}
+
+// Searched from the newest on: that is what is taken back first.
+bool local_backend::find(core::worker_id worker, core::task_id task, std::uint32_t& index) const {
+  const place& p = *places_[worker];
+  for (index = p.channel.end(); index-- != p.channel.first();)
+    if (p.slots[index % shm::ring_slots].task == task) return true;
+  return false;
+}
+
+std::uint32_t local_backend::recall(core::worker_id worker, core::task_id task,
+                                    std::uint32_t keep) {
+  std::uint32_t index = 0;
+  if (!find(worker, task, index)) return ~std::uint32_t{0};
+  return places_[worker]->channel.take_back(index, keep);
+}
+
+std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task) {
+  std::uint32_t index = 0;
+  if (!find(worker, task, index)) return ~std::uint32_t{0};
+  return places_[worker]->channel.claimed(index);
+}
+
+// ---- hearing -----------------------------------------------------------------------------------------
+
+core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
+  const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
+  return {worker,  a.index, s.task, s.count, a.done, a.bytes, a.nanoseconds,
+          supervisor_->pid_of(worker)};
+}
+
+void local_backend::poll(std::vector<core::event>& to) {
+  if (bell_->control_due()) {
+    std::vector<supervisor::ended> ended;
+    supervisor_->read(ended);
+    for (const auto& e : ended) lose(e, to);
+    if (supervisor_->gone()) {
+      bell_->forget(zygote_->socket());
+      bell_->forget(zygote_->pidfd());
+    }
+  }
+  supervisor_->tick(clock::now());
+  for (std::uint32_t w = 0; w < places_.size(); ++w) poll_worker(w, to);
+  if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
+}
+
+void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& to) {
+  place& p = *places_[worker];
+  switch (supervisor_->stage_of(worker)) {
+    case stage::starting:
+      if (p.channel.state() == shm::worker_state::ready) {
+        supervisor_->is_up(worker);
+        to.emplace_back(core::worker_up{worker});
+        if (retiring_) tell_to_leave(worker);
+      }
+      break;
+    case stage::up:
+    case stage::leaving:
+      while (auto a = p.channel.read()) {
+        if (p.slots[a->index % shm::ring_slots].count == 0) {  // the leave message
+          p.channel.release(a->index);
+          continue;
+        }
+        if (a->retired) supervisor_->leaves(worker);
+        to.emplace_back(core::task_finished{reply_of(worker, *a)});
+      }
+      if (p.channel.corrupt()) supervisor_->kill(worker);
+      break;
+    default: break;
+  }
+}
+
+void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& to) {
+  place& p = *places_[e.worker];
+  if (!e.was_up) {
+    shm::worker_state state = p.channel.state();
+    if (state != shm::worker_state::ready) {
+      std::exception_ptr cause;
+      if (state == shm::worker_state::failed)
+        cause = detail::decode_error(p.channel.failure(), e.how.pid);
+      supervisor_->failed_to_start(e.worker, e.how, std::move(cause));
+      supervisor_->bury(e.worker);
+      return;
+    }
+    to.emplace_back(core::worker_up{e.worker});
+  }
+  core::worker_lost lost;
+  lost.worker = e.worker;
+  lost.how = e.how;
+  lost.retired = e.as_agreed;
+  while (auto a = p.channel.read()) {
+    if (p.slots[a->index % shm::ring_slots].count == 0) continue;
+    if (a->retired) lost.retired = true;
+    to.emplace_back(core::task_finished{reply_of(e.worker, *a)});
+  }
+  while (auto a = p.channel.salvage()) {
+    if (p.slots[a->index % shm::ring_slots].count == 0) continue;
+    lost.left.push_back({reply_of(e.worker, *a), a->started});
+  }
+  to.emplace_back(std::move(lost));
+}
+
+void local_backend::release(core::worker_id worker, std::uint32_t ticket) {
+  place& p = *places_[worker];
+  free_copy(p.slots[ticket % shm::ring_slots]);
+  p.channel.release(ticket);
+}
+
+void local_backend::bury(core::worker_id worker) {
+  for (sent& s : places_[worker]->slots) free_copy(s);
+  supervisor_->bury(worker);
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------
+
+bool local_backend::ready() const noexcept {
+  return std::any_of(places_.begin(), places_.end(),
+                     [](const auto& p) { return p->channel.ready(); });
+}
+
+bool local_backend::elsewhere() const noexcept {
+  auto cpu = static_cast<std::uint32_t>(sys::getcpu());
+  return std::any_of(places_.begin(), places_.end(),
+                     [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
+}
+
+void local_backend::leave() {
+  bell_->leave([this] { return ready(); });
+}
+
+void local_backend::wait(clock::time_point deadline) {
+  bell_->wait(deadline, [this] { return ready(); }, [this] { return elsewhere(); });
+}
+
+clock::time_point local_backend::next_deadline() const { return supervisor_->next_deadline(); }
+
+// ---- stopping ----------------------------------------------------------------------------------------
+
+void local_backend::tell_to_leave(std::uint32_t worker) {
+  place& p = *places_[worker];
+  std::uint32_t index = p.channel.end();
+  p.slots[index % shm::ring_slots] = {0, 0, {}};
+  p.channel.send_leave();
+  p.channel.wake();
+  supervisor_->leaves(worker);
+}
+
+void local_backend::retire_all() {
+  retiring_ = true;
+  supervisor_->retire();
+  for (std::uint32_t w = 0; w < places_.size(); ++w)
+    if (supervisor_->stage_of(w) == stage::up) tell_to_leave(w);
+}
+
+void local_backend::kill_all() noexcept { supervisor_->stop(); }
+
+}  // namespace procpool::local

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Workers on this machine: the supervisor's processes and the segment's channels as one backend. The only
+// place where a task's number, a ring index and a worker's process meet.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/entry.h"
+#include "base/fd.h"
+#include "core/backend.h"
+#include "local/bell.h"
+#include "local/child.h"
+#include "local/supervisor.h"
+#include "process/zygote_client.h"
+#include "shm/arena.h"
+#include "shm/channel.h"
+#include "shm/segment.h"
+
+namespace procpool::local {
+
+class local_backend final : public core::backend {
+ public:
+  /// Makes the zygote and the workers. Throws std::system_error; nothing is left behind then.
+  local_backend(std::uint32_t workers, child_options options);
+  ~local_backend() override;
+
+  [[nodiscard]] std::uint32_t workers() const override;
+  [[nodiscard]] std::uint32_t room() const override { return shm::ring_slots - 1; }
+  core::block allocate(std::size_t size) override;
+  void free(core::block b) noexcept override;
+  void send(core::worker_id worker, const core::task_message& message) override;
+  void flush() override;
+  std::uint32_t recall(core::worker_id worker, core::task_id task, std::uint32_t keep) override;
+  [[nodiscard]] std::uint32_t claimed(core::worker_id worker, core::task_id task) override;
+  void poll(std::vector<core::event>& to) override;
+  void release(core::worker_id worker, std::uint32_t ticket) override;
+  void bury(core::worker_id worker) override;
+  void attend(bool woken) override { bell_->attend(woken); }
+  void leave() override;
+  void wait(clock::time_point deadline) override;
+  void nudge() noexcept override { bell_->nudge(); }
+  void wait_in_background(clock::time_point deadline) override {
+    bell_->wait_in_background(deadline);
+  }
+  void interrupt() noexcept override { bell_->interrupt(); }
+  void stand_by() override { bell_->stand_by(); }
+  [[nodiscard]] clock::time_point next_deadline() const override;
+  void retire_all() override;
+  void kill_all() noexcept override;
+  [[nodiscard]] bool gone() const override { return supervisor_->gone(); }
+
+ private:
+  /// What a slot of a ring holds.
+  struct sent {
+    core::task_id task = 0;
+    std::uint32_t count = 0;
+    core::block copy;  // of a parcel that is too large for the slot, and lies in no block of its own
+  };
+  struct place {
+    place(const shm::segment& memory, std::uint32_t worker)
+        : channel(memory.head(), memory.window_of(worker), memory.results_size()) {}
+    shm::parent_half channel;
+    std::array<sent, shm::ring_slots> slots;
+    bool to_wake = false;
+  };
+
+  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] bool elsewhere() const noexcept;
+  const base::token& token_of(const detail::entry_point* entry);
+  core::task_reply reply_of(std::uint32_t worker, const shm::answer& a) const;
+  void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
+  void lose(const supervisor::ended& e, std::vector<core::event>& to);
+  void free_copy(sent& s) noexcept;
+  void tell_to_leave(std::uint32_t worker);
+  [[nodiscard]] bool find(core::worker_id worker, core::task_id task, std::uint32_t& index) const;
+
+  std::unique_ptr<shm::segment> memory_;
+  std::vector<base::fd> bells_;  // one a worker
+  std::unique_ptr<process::zygote_client> zygote_;
+  std::unique_ptr<bell> bell_;
+  std::vector<std::unique_ptr<place>> places_;
+  std::unique_ptr<supervisor> supervisor_;
+  std::vector<std::uint32_t> to_wake_;
+  std::unordered_map<const detail::entry_point*, base::token> tokens_;
+  const detail::entry_point* last_entry_ = nullptr;
+  const base::token* last_token_ = nullptr;
+  bool retiring_ = false;
+  std::mutex arena_mutex_;
+  shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock
+};
+
+}  // namespace procpool::local

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#include "local/supervisor.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "base/sys.h"
+#include "procpool/error.h"
+
+namespace procpool::local {
+
+using process::report_kind;
+
+supervisor::supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
+                       std::function<void(std::uint32_t, bool)> prepare)
+    : zygote_(zygote), has_initializer_(has_initializer), prepare_(std::move(prepare)),
+      places_(workers) {}
+
+// ---- launching ---------------------------------------------------------------------------------------
+
+void supervisor::fill() {
+  for (std::uint32_t w = 0; w < places_.size(); ++w) {
+    launch(w);
+    while (places_[w].at == stage::launching || places_[w].waits) {
+      std::vector<ended> none;
+      read(none);
+      if (refused_forks_ != 0) {
+        errno = places_[w].pid;  // see refused()
+        sys::raise("starting a worker");
+      }
+      if (zygote_.dead()) {
+        errno = ECHILD;
+        sys::raise("starting a worker: the zygote died");
+      }
+      if (places_[w].at != stage::launching) break;
+      std::array<pollfd, 2> fds{pollfd{zygote_.socket(), POLLIN, 0},
+                                pollfd{zygote_.pidfd(), POLLIN, 0}};
+      sys::ppoll(fds.data(), fds.size(), nullptr);
+    }
+  }
+}
+
+void supervisor::launch(std::uint32_t worker) {
+  place& p = places_[worker];
+  prepare_(worker, p.suspicious);
+  p.suspicious = false;
+  p.killed = false;
+  p.pid = 0;
+  p.waits = false;
+  p.at = stage::launching;
+  if (zygote_.request_launch(worker, ++p.generation)) return;
+  p.at = stage::empty;
+  p.waits = true;
+  retry_at_ = std::min(retry_at_, clock::now() + std::chrono::milliseconds(10));
+}
+
+/// fork was refused: tried again later, for the reason may pass; given up when it does not and nobody
+/// is left to do the work.
+void supervisor::refused(std::uint32_t worker, int error) {
+  place& p = places_[worker];
+  p.at = stage::empty;
+  p.pid = error;
+  p.waits = true;
+  ++refused_forks_;
+  if (refused_forks_ >= most_refused_forks && nobody_left()) {
+    core::broken why;
+    why.why = "procpool: the system lets the pool start no worker";
+    why.cause = std::make_exception_ptr(
+        std::system_error(error, std::system_category(), "procpool: fork"));
+    give_up(std::move(why));
+    return;
+  }
+  auto pause = std::chrono::milliseconds(10 << std::min(refused_forks_ - 1, 6));
+  retry_at_ = std::min(retry_at_, clock::now() + pause);
+}
+
+bool supervisor::nobody_left() const noexcept {
+  return std::none_of(places_.begin(), places_.end(), [](const place& p) {
+    return p.at == stage::launching || p.at == stage::starting || p.at == stage::up;
+  });
+}
+
+void supervisor::tick(clock::time_point now) {
+  if (now >= kill_at_) {
+    kill_at_ = clock::time_point::max();
+    zygote_.kill_now();
+  }
+  if (now < retry_at_) return;
+  retry_at_ = clock::time_point::max();
+  if (retiring_ || stopping_) return;
+  for (std::uint32_t w = 0; w < places_.size(); ++w)
+    if (places_[w].waits) launch(w);
+}
+
+supervisor::clock::time_point supervisor::next_deadline() const noexcept {
+  return std::min(retry_at_, kill_at_);
+}
+
+// ---- watching ----------------------------------------------------------------------------------------
+
+void supervisor::read(std::vector<ended>& to) {
+  while (auto r = zygote_.read()) {
+    if (r->kind == report_kind::ready || r->worker >= places_.size()) continue;
+    place& p = places_[r->worker];
+    if (r->generation != p.generation) continue;
+    if (r->kind == report_kind::launched) {
+      p.pid = r->pid;
+      if (p.at == stage::launching) p.at = stage::starting;
+      refused_forks_ = 0;
+    } else if (r->kind == report_kind::launch_failed) {
+      refused(r->worker, r->value);
+    } else if (p.at != stage::empty && p.at != stage::ended) {
+      core::fate how{r->pid, r->value};
+      bool was_up = p.at == stage::up || p.at == stage::leaving;
+      bool as_agreed = p.at == stage::leaving;
+      p.at = stage::ended;
+      p.suspicious = !as_agreed;
+      to.push_back({r->worker, how, was_up, as_agreed});
+    }
+  }
+  if (!gone_ && zygote_.dead()) {
+    if (!stopping_ && !retiring_) {
+      core::broken why;
+      why.why = "procpool: the zygote (process " + std::to_string(zygote_.pid()) +
+                "), which makes the workers, was killed";
+      give_up(std::move(why));
+    }
+    zygote_.reap(clock::now() + patience);
+    gone_ = true;
+  }
+}
+
+void supervisor::is_up(std::uint32_t worker) noexcept {
+  places_[worker].at = stage::up;
+  failed_starts_ = 0;
+}
+
+void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
+                                 std::exception_ptr cause) {
+  places_[worker].suspicious = true;
+  if (retiring_ || stopping_ || ++failed_starts_ < most_failed_starts) return;
+  core::broken why;
+  why.by_initializer = has_initializer_;
+  why.why = has_initializer_ ? "procpool: the initializer failed in several workers running"
+                             : "procpool: several workers running ended before they were ready";
+  why.cause = cause ? std::move(cause)
+                    : std::make_exception_ptr(worker_died(how.pid, how.status, 0));
+  give_up(std::move(why));
+}
+
+void supervisor::leaves(std::uint32_t worker) noexcept { places_[worker].at = stage::leaving; }
+
+void supervisor::kill(std::uint32_t worker) noexcept {
+  place& p = places_[worker];
+  if (!p.killed) p.killed = zygote_.request_kill(worker, p.generation, SIGKILL);
+}
+
+void supervisor::bury(std::uint32_t worker) {
+  places_[worker].at = stage::empty;
+  if (!stopping_ && !retiring_) launch(worker);
+  stop_when_empty();
+}
+
+// ---- stopping ----------------------------------------------------------------------------------------
+
+void supervisor::retire() noexcept {
+  retiring_ = true;
+  stop_when_empty();
+}
+
+void supervisor::stop_when_empty() noexcept {
+  if (retiring_ && std::all_of(places_.begin(), places_.end(),
+                               [](const place& p) { return p.at == stage::empty; }))
+    stop();
+}
+
+void supervisor::give_up(core::broken why) {
+  if (gave_up_) return;
+  gave_up_ = true;
+  broken_ = std::move(why);
+  stop();
+}
+
+std::optional<core::broken> supervisor::take_broken() { return std::exchange(broken_, std::nullopt); }
+
+void supervisor::stop() noexcept {
+  if (stopping_) return;
+  stopping_ = true;
+  kill_at_ = clock::now() + patience;
+  if (!zygote_.request_stop()) zygote_.kill_now();
+}
+
+}  // namespace procpool::local

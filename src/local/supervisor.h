@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// Keeps the pool's places filled: launch, watch, retire, replace, stop. It speaks to the zygote alone; it
+// knows when a worker is there and how it ended, and nothing of what it did. Guarded by the engine's lock.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.h"
+#include "process/zygote_client.h"
+
+namespace procpool::local {
+
+class supervisor {
+ public:
+  using clock = std::chrono::steady_clock;
+  /// Workers that ended before they were ready, one after the other, until the pool gives up.
+  static constexpr int most_failed_starts = 3;
+  /// fork refused one after the other, until a pool without any worker gives up: 10 ms, 20, 40, ...
+  static constexpr int most_refused_forks = 7;
+
+  /// `prepare` makes a place ready for a new worker; `suspicious`: the one before did not leave as
+  /// agreed.
+  supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
+             std::function<void(std::uint32_t worker, bool suspicious)> prepare);
+
+  /// Fills every place, and returns when every worker has a pid. Throws std::system_error when the
+  /// system refuses one.
+  void fill();
+
+  enum class stage {
+    empty,      ///< to be filled
+    launching,  ///< asked for
+    starting,   ///< has a pid, runs its initializer
+    up,
+    leaving,  ///< told to leave
+    ended,    ///< to be buried
+  };
+  [[nodiscard]] stage stage_of(std::uint32_t worker) const noexcept {
+    return places_[worker].at;
+  }
+  [[nodiscard]] int pid_of(std::uint32_t worker) const noexcept { return places_[worker].pid; }
+
+  struct ended {
+    std::uint32_t worker;
+    core::fate how;
+    bool was_up;
+    bool as_agreed;  ///< it had been told to leave, or said that it retires
+  };
+  /// Takes in what the zygote reports; appends the ends.
+  void read(std::vector<ended>& to);
+  void is_up(std::uint32_t worker) noexcept;
+  /// It ended before it was ready; `cause`: what its initializer threw, when it did.
+  void failed_to_start(std::uint32_t worker, const core::fate& how, std::exception_ptr cause);
+  void leaves(std::uint32_t worker) noexcept;
+  void kill(std::uint32_t worker) noexcept;
+  /// The place of an ended worker is free: fills it again unless the pool is ending.
+  void bury(std::uint32_t worker);
+
+  /// No place is filled again.
+  void retire() noexcept;
+  /// Kills all workers, ends the zygote.
+  void stop() noexcept;
+  /// Tries again what was refused; ends what should have ended.
+  void tick(clock::time_point now);
+  [[nodiscard]] clock::time_point next_deadline() const noexcept;
+
+  /// Once, when no worker can be made any more.
+  std::optional<core::broken> take_broken();
+  [[nodiscard]] bool gone() const noexcept { return gone_; }
+
+ private:
+  struct place {
+    stage at = stage::empty;
+    std::uint32_t generation = 0;
+    int pid = 0;
+    bool suspicious = false;
+    bool waits = false;  // for retry_at_
+    bool killed = false;
+  };
+  static constexpr std::chrono::seconds patience{2};
+
+  void launch(std::uint32_t worker);
+  void refused(std::uint32_t worker, int error);
+  void give_up(core::broken why);
+  [[nodiscard]] bool nobody_left() const noexcept;
+  void stop_when_empty() noexcept;
+
+  process::zygote_client& zygote_;
+  bool has_initializer_;
+  std::function<void(std::uint32_t, bool)> prepare_;
+  std::vector<place> places_;
+  bool retiring_ = false;
+  bool stopping_ = false;
+  bool gone_ = false;
+  int failed_starts_ = 0;
+  int refused_forks_ = 0;
+  clock::time_point retry_at_ = clock::time_point::max();
+  clock::time_point kill_at_ = clock::time_point::max();
+  std::optional<core::broken> broken_;
+  bool gave_up_ = false;
+};
+
+}  // namespace procpool::local

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The composition root: reads the options, picks a backend, wires it. The only file that names every part.
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "base/cpus.h"
+#include "base/process_mark.h"
+#include "core/engine.h"
+#include "core/in_process_backend.h"
+#include "local/local_backend.h"
+#include "procpool/detail/engine.h"
+#include "procpool/options.h"
+
+namespace procpool::detail {
+namespace {
+
+constexpr int most_processes = 4096;
+
+int default_processes() {
+  const char* text = std::getenv("PROCPOOL_PROCESSES");
+  if (text == nullptr || *text == '\0') return base::usable_cpus();
+  int n = 0;
+  const char* end = text + std::strlen(text);
+  auto [after, bad] = std::from_chars(text, end, n);
+  if (bad != std::errc() || after != end || n < 1 || n > most_processes)
+    throw std::invalid_argument("procpool: PROCPOOL_PROCESSES is \"" + std::string(text) +
+                                "\", not a number from 1 to " + std::to_string(most_processes));
+  return n;
+}
+
+int checked_processes(const pool_options& o) {
+  if (o.processes < 0 || o.processes > most_processes)
+    throw std::invalid_argument("procpool: pool_options.processes is " +
+                                std::to_string(o.processes) + "; it must be 0 (all CPUs) to " +
+                                std::to_string(most_processes));
+  if (o.max_tasks_per_child < 0)
+    throw std::invalid_argument("procpool: pool_options.max_tasks_per_child is " +
+                                std::to_string(o.max_tasks_per_child) +
+                                "; it must be 0 (no limit) or more");
+  if (o.start_method != start_method::fork && o.start_method != start_method::in_process)
+    throw std::invalid_argument("procpool: pool_options.start_method has no such value");
+  return o.processes != 0 ? o.processes : default_processes();
+}
+
+}  // namespace
+
+std::shared_ptr<engine> make_engine(const pool_options& options) {
+  int processes = checked_processes(options);
+  auto quota = static_cast<std::uint32_t>(options.max_tasks_per_child);
+  auto initializer = access::call(options.initializer);
+
+  core::engine_options o;
+  o.processes = processes;
+  o.quota = quota;
+  o.caller_runs = options.start_method == start_method::in_process;
+  o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
+  std::unique_ptr<core::backend> backend;
+  if (o.caller_runs) {
+    backend = std::make_unique<core::in_process_backend>(initializer);
+  } else {
+    backend = std::make_unique<local::local_backend>(static_cast<std::uint32_t>(processes),
+                                                     local::child_options{initializer, quota});
+  }
+  auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
+  made->start();
+  return made;
+}
+
+}  // namespace procpool::detail

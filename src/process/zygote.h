@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// What a pool's owner and its zygote say to each other, over a pair of SOCK_SEQPACKET sockets: one
+// message a packet, each of exactly one of these two types.
+//
+// The zygote is a copy of the owner's process, made with the pool, that has one thread and does
+// nothing but fork workers, signal them, reap them and report. So no process with threads is ever
+// forked while the pool runs; and as it is the only one that reaps its children, the number it
+// signals cannot have passed to a stranger.
+//
+//   zygote_client.h   in the owner: asks
+//   zygote_server.h   in the zygote: answers
+#pragma once
+
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <type_traits>
+
+namespace procpool::process {
+
+/// A worker's life, in the worker: when it returns, the process leaves with status 0.
+using child_function = std::function<void(std::uint32_t worker, std::uint32_t generation)>;
+
+enum class request_kind : std::uint32_t { launch = 1, kill, stop };
+
+struct request {
+  request_kind kind;
+  std::uint32_t worker;      ///< launch, kill: whose place; the owner's numbering
+  std::uint32_t generation;  ///< launch, kill: the how-manieth process in that place
+  std::int32_t signal;       ///< kill
+};
+static_assert(sizeof(request) == 16 && std::is_trivially_copyable_v<request>);
+
+enum class report_kind : std::uint32_t {
+  ready = 1,      ///< the first one, once: value is 0, or the errno that keeps it from working
+  launched,       ///< pid
+  launch_failed,  ///< value: errno
+  ended,          ///< pid; value: its status, as wait(2) has it. Always after its launched
+};
+
+struct report {
+  report_kind kind;
+  std::uint32_t worker;
+  std::uint32_t generation;
+  std::int32_t pid;
+  std::int32_t value;
+};
+static_assert(sizeof(report) == 20 && std::is_trivially_copyable_v<report>);
+
+/// Whether what came in as one packet is such a message.
+inline bool makes_sense(const request& r) noexcept {
+  return r.kind >= request_kind::launch && r.kind <= request_kind::stop &&
+         (r.kind != request_kind::kill || (r.signal > 0 && r.signal < NSIG));
+}
+inline bool makes_sense(const report& r) noexcept {
+  return r.kind >= report_kind::ready && r.kind <= report_kind::ended;
+}
+
+}  // namespace procpool::process

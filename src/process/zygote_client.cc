@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#include "process/zygote_client.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <system_error>
+
+#include "base/stdio.h"
+#include "base/sys.h"
+#include "process/zygote_server.h"
+
+namespace procpool::process {
+namespace {
+
+// No handler of the user's runs in a child that has not put them away yet.
+class all_signals_blocked {
+ public:
+  all_signals_blocked() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    sys::thread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  all_signals_blocked(const all_signals_blocked&) = delete;
+  all_signals_blocked& operator=(const all_signals_blocked&) = delete;
+  ~all_signals_blocked() { sys::thread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+[[noreturn]] void refuse(int error, const char* what) {
+  errno = error;
+  sys::raise(what);
+}
+
+}  // namespace
+
+zygote_client::zygote_client() noexcept : owner_(sys::getpid()) {}
+
+// Delegates, so that the destructor clears away what was made before a throw.
+zygote_client::zygote_client(const child_function& child) : zygote_client() {
+  // Otherwise the zygote and each worker would have a copy to print.
+  base::flush_stdio();
+  // A zygote that stays silent was copied while another thread held a lock that fork does not look
+  // after: the loader's (base/entry.cc), or one of the user's in an atfork handler. Such locks are
+  // held briefly: the next copy is made without. On a machine so busy that a fresh process is not
+  // run for that long, another try costs nothing but its time.
+  for (std::chrono::milliseconds patience{200}; patience.count() < 30'000; patience *= 2) {
+    start(child);
+    if (await_ready(clock::now() + patience)) return;
+    kill_now();
+    reap(clock::time_point::max());
+    forget();
+  }
+  refuse(EDEADLK, "the zygote does not start: a lock was held when it was forked");
+}
+
+zygote_client::~zygote_client() {
+  if (!zygote_ || sys::getpid() != owner_) return;
+  socket_.reset();  // the end of what it reads: it would leave by itself
+  kill_now();
+  reap(clock::time_point::max());
+}
+
+void zygote_client::start(const child_function& child) {
+  int ends[2];
+  sys::check(sys::socketpair(ends), "socketpair for the zygote");
+  base::fd ours(ends[0]);
+  base::fd theirs(ends[1]);
+  // Made here, as the zygote could not tell by a number whether its parent has ended already.
+  base::fd self(sys::check(sys::pidfd_open(owner_), "pidfd_open (Linux 5.3)"));
+
+  pid_t pid;
+  int error;
+  {
+    all_signals_blocked guard;
+    pid = sys::fork();
+    error = errno;
+    if (pid == 0) {
+      ours.reset();
+      serve_zygote(std::move(theirs), std::move(self), child);
+    }
+  }
+  if (pid == -1) refuse(error, "fork of the zygote");
+
+  base::fd pidfd(sys::pidfd_open(pid));
+  if (!pidfd) {
+    error = errno;
+    sys::kill(pid, SIGKILL);
+    sys::waitpid(pid, nullptr, 0);
+    refuse(error, "pidfd_open of the zygote");
+  }
+  socket_ = std::move(ours);
+  zygote_ = handle(pid, std::move(pidfd));
+  garbled_ = false;
+}
+
+// False: it is still silent at the deadline.
+bool zygote_client::await_ready(clock::time_point deadline) {
+  for (;;) {
+    // Dead is asked first: what it said before can be read afterwards.
+    const bool over = dead();
+    if (const std::optional<report> r = read(); r.has_value()) {
+      if (r->kind == report_kind::ready && r->value == 0) return true;
+      refuse(r->value != 0 ? r->value : EPROTO, "the zygote cannot start");
+    }
+    if (over || garbled_) refuse(ECHILD, "the zygote ended before it was ready");
+    if (clock::now() >= deadline) return false;
+    std::array<pollfd, 2> fds{{{socket(), POLLIN, 0}, {pidfd(), POLLIN, 0}}};
+    if (sys::ppoll(fds.data(), fds.size(), timeout(deadline).get()) == -1 && errno != EINTR)
+      sys::raise("ppoll for the zygote");
+  }
+}
+
+bool zygote_client::request_launch(std::uint32_t worker, std::uint32_t generation) noexcept {
+  return send({request_kind::launch, worker, generation, 0});
+}
+
+bool zygote_client::request_kill(std::uint32_t worker, std::uint32_t generation,
+                                 int signal) noexcept {
+  return send({request_kind::kill, worker, generation, signal});
+}
+
+bool zygote_client::request_stop() noexcept { return send({request_kind::stop, 0, 0, 0}); }
+
+bool zygote_client::send(const request& r) noexcept {
+  return sys::send(socket_.get(), &r, sizeof r, MSG_DONTWAIT) == sizeof r;
+}
+
+std::optional<report> zygote_client::read() noexcept {
+  report r;
+  ssize_t size;
+  do {
+    size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
+    // Said once, before what is still to be read, when it left without reading all of ours.
+  } while (size == -1 && errno == ECONNRESET);
+  if (size == sizeof r && makes_sense(r)) return r;
+  if (size != -1) garbled_ = true;
+  return std::nullopt;
+}
+
+bool zygote_client::dead() const noexcept { return garbled_ || zygote_.ended(); }
+
+void zygote_client::kill_now() noexcept {
+  if (zygote_) zygote_.kill(SIGKILL);
+}
+
+bool zygote_client::reap(clock::time_point deadline) noexcept {
+  return !zygote_ || zygote_.reap(deadline);
+}
+
+void zygote_client::forget() noexcept {
+  socket_.reset();
+  zygote_ = handle();
+}
+
+}  // namespace procpool::process

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The owner's side of the zygote: makes it, asks it, hears from it, ends it. Owned by the local
+// backend; used by one thread at a time. Nothing here blocks but the constructor and reap().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/fd.h"
+#include "process/process.h"
+#include "process/zygote.h"
+
+namespace procpool::process {
+
+class zygote_client {
+ public:
+  /// Forks the zygote, whose workers run `child`. Throws std::system_error, nothing left behind,
+  /// when it cannot be made or cannot start.
+  explicit zygote_client(const child_function& child);
+  zygote_client(const zygote_client&) = delete;
+  zygote_client& operator=(const zygote_client&) = delete;
+  /// Ends it with all its workers; in a copy of the process that made it, only closes descriptors.
+  ~zygote_client();
+
+  /// False: the zygote has not kept up (or is dead()) and nothing was asked; ask again later.
+  bool request_launch(std::uint32_t worker, std::uint32_t generation) noexcept;
+  /// Ignored by the zygote when that process has ended.
+  bool request_kill(std::uint32_t worker, std::uint32_t generation, int signal) noexcept;
+  /// It kills its workers, reports what became of them as far as the socket has room, and leaves.
+  bool request_stop() noexcept;
+
+  /// The next report, when there is one. What a zygote reported before its death can still be read.
+  std::optional<report> read() noexcept;
+  /// The zygote has ended, or has said something a zygote does not say: read() what is left, then
+  /// let it go. Its workers are dead or dying: the kernel kills each when the zygote ends.
+  [[nodiscard]] bool dead() const noexcept;
+
+  /// Readable: there is something to read(). The zygote's death shows at pidfd(), always; here, not
+  /// while another process holds a copy of its end.
+  [[nodiscard]] int socket() const noexcept { return socket_.get(); }
+  [[nodiscard]] int pidfd() const noexcept { return zygote_.pidfd(); }
+  [[nodiscard]] pid_t pid() const noexcept { return zygote_.pid(); }
+
+  void kill_now() noexcept;
+  /// Waits for the zygote's end and reaps it. False: it still ran at the deadline.
+  bool reap(clock::time_point deadline) noexcept;
+  /// Closes the descriptors, and has nothing more to do with the zygote.
+  void forget() noexcept;
+
+ private:
+  zygote_client() noexcept;
+  void start(const child_function& child);
+  bool await_ready(clock::time_point deadline);
+  bool send(const request& r) noexcept;
+
+  pid_t owner_;
+  base::fd socket_;
+  handle zygote_;
+  bool garbled_ = false;  // it said what it never says, or has closed its end
+};
+
+}  // namespace procpool::process

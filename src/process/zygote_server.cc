@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+#include "process/zygote_server.h"
+
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <deque>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "base/entry.h"
+#include "base/stdio.h"
+#include "base/step.h"
+#include "base/sys.h"
+
+namespace procpool::process {
+namespace {
+
+// The name that ps shows; its loss would hurt nobody.
+void rename(const char* name) noexcept {
+  sys::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name));
+}
+
+// As exec does: what the user handles gets its default, what the user ignores (nohup) stays
+// ignored. But SIGCHLD is needed, and SIGINT reaches all that a terminal shows, where the owner
+// decides.
+void put_handlers_away() {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct ::sigaction action {};
+    // Fails for what cannot be handled (SIGKILL) and what glibc keeps for itself.
+    if (sys::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = SIG_DFL;
+    sys::sigaction(signal, &action, nullptr);
+  }
+  struct ::sigaction action {};
+  action.sa_handler = SIG_DFL;
+  action.sa_flags = SA_NOCLDSTOP;
+  sys::check(sys::sigaction(SIGCHLD, &action, nullptr), "sigaction(SIGCHLD)");
+  action = {};
+  action.sa_handler = SIG_IGN;
+  sys::check(sys::sigaction(SIGINT, &action, nullptr), "sigaction(SIGINT)");
+}
+
+base::fd watch_children() {
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  return base::fd(sys::check(sys::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
+}
+
+// How a worker goes: by _exit, as what exit() would run and destroy is the owner's.
+[[noreturn]] void leave(int status) noexcept {
+  base::flush_stdio();
+  sys::_exit(status);
+}
+
+// Single-threaded. Blocks in its poll only: a report that finds the socket full waits in a queue.
+class server {
+ public:
+  server(base::fd socket, base::fd parent, const child_function& child) noexcept
+      : self_(sys::getpid()),
+        socket_(std::move(socket)),
+        parent_(std::move(parent)),
+        child_(child) {}
+
+  /// Throws std::system_error.
+  void start();
+  void say(const report& r);
+  void turn();
+  [[noreturn]] void stop(int status) noexcept;
+
+ private:
+  struct forked {
+    pid_t pid;
+    std::uint32_t worker;
+    std::uint32_t generation;
+  };
+
+  void receive();
+  void launch(const request& r);
+  void kill(const request& r) noexcept;
+  void reap();
+  bool flush();
+  bool send(const report& r) noexcept;
+  [[noreturn]] void become_worker(const request& r);
+
+  const pid_t self_;
+  base::fd socket_;
+  base::fd parent_;
+  base::fd signals_;
+  const child_function& child_;
+  std::vector<forked> children_;  // forked and not reaped
+  std::deque<report> unsent_;
+};
+
+void server::start() {
+  // Every signal stays blocked as long as it lives, which is the owner's affair alone: no Ctrl-C,
+  // Ctrl-Z, hang-up or kill but SIGKILL touches it. Children are reported through the signalfd.
+  put_handlers_away();
+  rename("procpool zygote");
+  signals_ = watch_children();
+  // Asks the loader for its modules, and hangs right here, before it has said a word, when this
+  // copy of the process was made while a thread held the loader's lock. The owner then makes
+  // another.
+  static_cast<void>(base::find({}));
+}
+
+void server::turn() {
+  const short wanted = unsent_.empty() ? POLLIN : POLLIN | POLLOUT;
+  std::array<pollfd, 3> fds{
+      {{socket_.get(), wanted, 0}, {parent_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}}};
+  if (sys::ppoll(fds.data(), fds.size(), nullptr) == -1) return;
+  // Other copies of the owner's process may hold its end of the socket: the end of what is read
+  // there may never come, while the owner's own end always does.
+  if (fds[1].revents != 0) stop(EXIT_SUCCESS);
+  if (fds[2].revents != 0) reap();
+  if ((fds[0].revents & POLLOUT) != 0 && !flush()) stop(EXIT_SUCCESS);
+  if ((fds[0].revents & ~POLLOUT) != 0) receive();
+}
+
+void server::receive() {
+  for (;;) {
+    request r;
+    const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
+    if (size == -1 && errno == EAGAIN) return;
+    // Its end, an error, or words that no owner says: there is no owner to serve.
+    if (size != sizeof r || !makes_sense(r)) stop(EXIT_SUCCESS);
+    switch (r.kind) {
+      case request_kind::launch:
+        launch(r);
+        break;
+      case request_kind::kill:
+        kill(r);
+        break;
+      case request_kind::stop:
+        stop(EXIT_SUCCESS);
+    }
+  }
+}
+
+void server::launch(const request& r) {
+  PROCPOOL_STEP("zygote: launch received");
+  children_.reserve(children_.size() + 1);  // nothing throws between the fork and its being noted
+  const pid_t pid = sys::fork();
+  if (pid == 0) become_worker(r);
+  if (pid == -1) {
+    say({report_kind::launch_failed, r.worker, r.generation, 0, errno});
+    return;
+  }
+  PROCPOOL_STEP("zygote: worker forked, not reported");
+  children_.push_back({pid, r.worker, r.generation});
+  say({report_kind::launched, r.worker, r.generation, pid, 0});
+  PROCPOOL_STEP("zygote: launch reported");
+}
+
+void server::become_worker(const request& r) {
+  try {
+    PROCPOOL_STEP("worker: forked, outlives its zygote");
+    // The zygote's only thread forked us, so its end is the zygote's end. When it came before the
+    // prctl, we have been given to another parent already.
+    sys::check(sys::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)");
+    if (sys::getppid() != self_) sys::_exit(EXIT_FAILURE);
+    PROCPOOL_STEP("worker: forked, dies with its zygote");
+    socket_.reset();
+    parent_.reset();
+    signals_.reset();
+    rename("procpool worker");
+    sigset_t none;
+    sigemptyset(&none);
+    sys::thread_sigmask(SIG_SETMASK, &none, nullptr);
+    child_(r.worker, r.generation);
+  } catch (...) {
+    // The frames above are the zygote's and, further up, a copy of the user's: nothing returns to
+    // those. Nor does pthread_exit, whose unwinding stops here; it must not reach this block's end.
+    leave(EXIT_FAILURE);
+  }
+  leave(EXIT_SUCCESS);
+}
+
+void server::kill(const request& r) noexcept {
+  for (const forked& c : children_)
+    if (c.worker == r.worker && c.generation == r.generation) sys::kill(c.pid, r.signal);
+}
+
+void server::reap() {
+  signalfd_siginfo ignored;
+  // One signal may stand for many children, so what it says is not looked at.
+  while (sys::read(signals_.get(), &ignored, sizeof ignored) > 0) {
+  }
+  int status = 0;
+  for (pid_t pid; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
+    PROCPOOL_STEP("zygote: child reaped, not reported");
+    const auto c = std::find_if(children_.begin(), children_.end(),
+                                [&](const forked& each) { return each.pid == pid; });
+    // As the first process of a pid namespace it is given strangers, too.
+    if (c == children_.end()) continue;
+    const report r{report_kind::ended, c->worker, c->generation, pid, status};
+    children_.erase(c);
+    say(r);
+    PROCPOOL_STEP("zygote: end reported");
+  }
+}
+
+void server::say(const report& r) {
+  unsent_.push_back(r);
+  if (!flush()) stop(EXIT_SUCCESS);
+}
+
+// False: there is nobody to tell.
+bool server::flush() {
+  while (!unsent_.empty()) {
+    if (!send(unsent_.front())) return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
+    unsent_.pop_front();
+  }
+  return true;
+}
+
+bool server::send(const report& r) noexcept {
+  return sys::send(socket_.get(), &r, sizeof r, MSG_DONTWAIT) == sizeof r;
+}
+
+void server::stop(int status) noexcept {
+  PROCPOOL_STEP("zygote: stopping");
+  // SIGKILL ends what ignores everything else, and what is stopped.
+  for (const forked& c : children_) sys::kill(c.pid, SIGKILL);
+  PROCPOOL_STEP("zygote: children killed");
+  bool room = true;
+  for (const report& r : unsent_) room = room && send(r);
+  int how = 0;
+  for (pid_t pid; (pid = sys::waitpid(-1, &how, 0)) > 0;)
+    for (const forked& c : children_)
+      if (c.pid == pid) room = room && send({report_kind::ended, c.worker, c.generation, pid, how});
+  sys::_exit(status);
+}
+
+}  // namespace
+
+void serve_zygote(base::fd socket, base::fd parent, const child_function& child) noexcept {
+  PROCPOOL_STEP("zygote: started");
+  server s(std::move(socket), std::move(parent), child);
+  try {
+    try {
+      s.start();
+    } catch (const std::system_error& e) {
+      s.say({report_kind::ready, 0, 0, sys::getpid(), e.code().value()});
+      s.stop(EXIT_FAILURE);
+    }
+    s.say({report_kind::ready, 0, 0, sys::getpid(), 0});
+    PROCPOOL_STEP("zygote: ready");
+    for (;;) s.turn();
+  } catch (...) {  // std::bad_alloc: without memory for its notes it can keep no promise
+    s.stop(EXIT_FAILURE);
+  }
+}
+
+}  // namespace procpool::process

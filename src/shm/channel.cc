@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#include "shm/channel.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/futex.h"
+#include "base/step.h"
+#include "base/sys.h"
+
+namespace procpool::shm {
+namespace {
+
+std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcpu()); }
+
+}  // namespace
+
+// ---- the parent's half -------------------------------------------------------------------------------
+
+void parent_half::prepare(bool suspicious) noexcept {
+  read_.store(tail_, std::memory_order_relaxed);
+  oldest_ = tail_;
+  released_.fill(false);
+  corrupt_ = false;
+  if (suspicious) {
+    for (std::uint32_t i = 0; i < ring_slots; ++i) {
+      window_.tasks[i].word.store(0, std::memory_order_relaxed);
+      window_.replies[i].word.store(0, std::memory_order_relaxed);
+    }
+  }
+  reply_slot& first = window_.replies[tail_ % ring_slots];
+  first.word.store(0, std::memory_order_relaxed);
+  first.written.store(0, std::memory_order_relaxed);
+  first.place.store(in_slot, std::memory_order_relaxed);
+  window_.start = tail_;
+  window_.asleep.store(0, std::memory_order_relaxed);
+  window_.state.store(static_cast<std::uint32_t>(worker_state::starting),
+                      std::memory_order_release);
+}
+
+worker_state parent_half::state() const noexcept {
+  std::uint32_t s = window_.state.load(std::memory_order_acquire);
+  return s <= static_cast<std::uint32_t>(worker_state::failed) ? static_cast<worker_state>(s)
+                                                              : worker_state::failed;
+}
+
+std::span<const std::byte> parent_half::failure() const noexcept {
+  return bytes_of(window_.replies[tail_ % ring_slots]).value_or(std::span<const std::byte>{});
+}
+
+std::uint32_t parent_half::send(const message& m) noexcept {
+  std::uint32_t index = tail_++;
+  std::uint32_t i = index % ring_slots;
+  kept_[i] = m.count;
+  released_[i] = false;
+
+  reply_slot& r = window_.replies[i];
+  r.word.store(0, std::memory_order_relaxed);
+  r.progress.store(0, std::memory_order_relaxed);
+  r.written.store(0, std::memory_order_relaxed);
+  r.place.store(in_slot, std::memory_order_relaxed);
+
+  task_slot& t = window_.tasks[i];
+  t.module = m.module;
+  t.offset = m.offset;
+  t.type = m.type;
+  t.first = m.first;
+  t.count = m.count;
+  t.parcel_size = m.parcel.size();
+  t.parcel_at = m.parcel_at;
+  if (m.parcel_at == in_slot && !m.parcel.empty())
+    std::memcpy(t.bytes, m.parcel.data(), m.parcel.size());
+  publish(t.word, index, m.count);
+  return index;
+}
+
+void parent_half::send_leave() noexcept { send({0, 0, 0, 0, 0, {}, in_slot}); }
+
+void parent_half::wake() noexcept {
+  head_.cpu.store(this_cpu(), std::memory_order_relaxed);
+  // Orders the published words before the look at `asleep`; the worker does the reverse.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (window_.asleep.load(std::memory_order_relaxed) == 0) return;
+  window_.asleep.store(0, std::memory_order_relaxed);
+  window_.bell.fetch_add(1, std::memory_order_release);
+  base::futex::wake(window_.bell, 1);
+}
+
+std::uint32_t parent_half::take_back(std::uint32_t index, std::uint32_t keep) noexcept {
+  std::uint32_t i = index % ring_slots;
+  if (keep >= kept_[i]) return kept_[i];
+  task_word w = shm::take_back(window_.tasks[i].word, keep);
+  if (w.lap != lap_of(index) || w.end > kept_[i] || w.next > w.end) {
+    corrupt_ = true;
+    return kept_[i];
+  }
+  kept_[i] = w.end;
+  return w.end;
+}
+
+std::uint32_t parent_half::claimed(std::uint32_t index) const noexcept {
+  std::uint32_t i = index % ring_slots;
+  task_word w = task_word::from(window_.tasks[i].word.load(std::memory_order_acquire));
+  return std::min(w.next, kept_[i]);
+}
+
+std::optional<std::span<const std::byte>> parent_half::bytes_of(
+    const reply_slot& r) const noexcept {
+  std::uint64_t size = r.written.load(std::memory_order_relaxed);
+  std::uint64_t place = r.place.load(std::memory_order_relaxed);
+  if (place == in_slot) {
+    if (size > inline_size) return std::nullopt;
+    return std::span(r.bytes, static_cast<std::size_t>(size));
+  }
+  if (place % 4096 != 0 || place > results_size_ || size > results_size_ - place)
+    return std::nullopt;
+  return std::span(results_ + place, static_cast<std::size_t>(size));
+}
+
+std::optional<answer> parent_half::read() noexcept {
+  if (unanswered() == 0 || corrupt_ || !ready()) return std::nullopt;
+  std::uint32_t index = read_.load(std::memory_order_relaxed);
+  reply_slot& r = window_.replies[index % ring_slots];
+  std::uint32_t kept = kept_[index % ring_slots];
+  std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
+  bool retired = r.retired != 0;
+  auto bytes = bytes_of(r);
+  std::uint32_t done = progress / 2;
+  if (!bytes || progress % 2 != 0 || done > kept || (done < kept && !retired)) {
+    corrupt_ = true;
+    return std::nullopt;
+  }
+  read_.store(index + 1, std::memory_order_relaxed);
+  return answer{index, done, false, retired, *bytes, r.nanoseconds};
+}
+
+std::optional<answer> parent_half::salvage() noexcept {
+  if (unanswered() == 0) return std::nullopt;
+  std::uint32_t index = read_.load(std::memory_order_relaxed);
+  reply_slot& r = window_.replies[index % ring_slots];
+  std::uint32_t kept = kept_[index % ring_slots];
+  std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
+  std::uint32_t done = std::min(progress / 2, kept);
+  bool started = progress % 2 != 0 && done < kept;
+  read_.store(index + 1, std::memory_order_relaxed);
+  return answer{index, done, started, false, bytes_of(r).value_or(std::span<const std::byte>{}), 0};
+}
+
+void parent_half::release(std::uint32_t index) noexcept {
+  window_.replies[index % ring_slots].word.store(0, std::memory_order_release);
+  released_[index % ring_slots] = true;
+  while (oldest_ != read_.load(std::memory_order_relaxed) && released_[oldest_ % ring_slots])
+    ++oldest_;
+}
+
+// ---- the worker's half -------------------------------------------------------------------------------
+
+worker_half::worker_half(const header& head, window& own, std::size_t results_size,
+                         int wake_parent)
+    : head_(head), window_(own), results_(reinterpret_cast<std::byte*>(&own) + results_at),
+      arena_(results_, results_size), wake_parent_(wake_parent), at_(own.start), out_(*this),
+      run_(*this) {
+  held_.reserve(ring_slots);
+}
+
+void worker_half::report(worker_state state) {
+  reply_slot& r = window_.replies[at_ % ring_slots];
+  if (state == worker_state::failed) r.written.store(out_.size(), std::memory_order_relaxed);
+  window_.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
+  std::uint64_t one = 1;
+  sys::write(wake_parent_, &one, sizeof one);
+}
+
+detail::writer& worker_half::failure() {
+  out_.start(window_.replies[at_ % ring_slots]);
+  return out_;
+}
+
+void worker_half::wait_for_task() {
+  const auto& word = window_.tasks[at_ % ring_slots].word;
+  auto ready = [&] { return published(word, at_); };
+  while (!ready()) {
+    std::uint32_t cpu = this_cpu();
+    window_.cpu.store(cpu, std::memory_order_relaxed);
+    if (spinner_.spin(ready, [&] { return head_.cpu.load(std::memory_order_relaxed) != cpu; }))
+      return;
+    std::uint32_t bell = window_.bell.load(std::memory_order_acquire);
+    window_.asleep.store(1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    PROCPOOL_STEP("worker: about to sleep");
+    if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
+    window_.asleep.store(0, std::memory_order_relaxed);
+  }
+}
+
+std::span<const std::byte> worker_half::parcel_of(const task_slot& t) const noexcept {
+  if (t.parcel_at == in_slot) return {t.bytes, static_cast<std::size_t>(t.parcel_size)};
+  auto parcels = reinterpret_cast<const std::byte*>(&head_) + head_.parcels_at;
+  return {parcels + t.parcel_at, static_cast<std::size_t>(t.parcel_size)};
+}
+
+std::optional<worker_half::task> worker_half::receive(std::uint32_t quota) {
+  wait_for_task();
+  PROCPOOL_STEP("worker: sees a task, nothing claimed");
+  const task_slot& t = window_.tasks[at_ % ring_slots];
+  if (t.module == 0 && t.offset == 0) return std::nullopt;
+  received_at_ = std::chrono::steady_clock::now();
+  reply_slot& r = window_.replies[at_ % ring_slots];
+  out_.start(r);
+  run_.set(t, r, parcel_of(t));
+  run_.quota = quota;
+  if (t.type != last_type_) {
+    last_type_ = t.type;
+    run_.block = 1;
+  }
+  return task{t.module, t.offset, t.type, &run_};
+}
+
+void worker_half::run::set(const task_slot& t, reply_slot& r,
+                           std::span<const std::byte> parcel) noexcept {
+  parcel_ = parcel;
+  first_ = t.first;
+  count_ = t.count;
+  progress_ = &r.progress;
+  written_ = &r.written;
+  claimed = 0;
+}
+
+bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
+  if (claimed == quota) return false;
+  std::uint32_t most = std::min(block, quota - claimed);
+  if (claimed != 0 && claimed < count_) {
+    // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be taken.
+    auto now = std::chrono::steady_clock::now();
+    auto took = now - claimed_at;
+    claimed_at = now;
+    if (took < std::chrono::microseconds(12) && block < most_items / 2) block *= 2;
+    if (took > std::chrono::microseconds(50) && block > 1) block /= 2;
+    most = std::min(block, quota - claimed);
+  } else {
+    claimed_at = half.received_at_;
+  }
+  std::uint32_t n = shm::claim(half.window_.tasks[half.at_ % ring_slots].word, most, from);
+  if (n == 0) return false;
+  claimed += n;
+  to = from + n;
+  PROCPOOL_STEP("worker: items claimed, none started");
+  return true;
+}
+
+void worker_half::answer(bool retired) {
+  reply_slot& r = window_.replies[at_ % ring_slots];
+  if (std::size_t size = out_.block_size(); size != 0)
+    held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
+  r.retired = retired ? 1 : 0;
+  r.nanoseconds = static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
+  window_.cpu.store(this_cpu(), std::memory_order_relaxed);
+  PROCPOOL_STEP("worker: reply written, not published");
+  r.word.store(at_ + 1, std::memory_order_release);
+  PROCPOOL_STEP("worker: reply published, parent not woken");
+  ++at_;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
+  if (bell % 2 != 0 && bell != rung_) {
+    rung_ = bell;
+    std::uint64_t one = 1;
+    sys::write(wake_parent_, &one, sizeof one);
+    PROCPOOL_STEP("worker: parent woken");
+  }
+}
+
+void worker_half::free_released() noexcept {
+  std::erase_if(held_, [this](const held& h) {
+    if (window_.replies[h.index % ring_slots].word.load(std::memory_order_acquire) == h.index + 1)
+      return false;
+    arena_.free(h.block, h.size);
+    return true;
+  });
+}
+
+void worker_half::reply_writer::start(reply_slot& slot) noexcept {
+  slot_ = &slot;
+  in_block_ = false;
+  data_ = slot.bytes;
+  size_ = 0;
+  capacity_ = inline_size;
+}
+
+// The new block is whole before the slot names it: a death on the way leaves the old one valid.
+void worker_half::reply_writer::grow(std::size_t more) {
+  owner_.free_released();
+  std::size_t wanted = std::max(size_ + more, in_block_ ? capacity_ * 2 : size_ + more);
+  std::byte* block = owner_.arena_.allocate(wanted);
+  PROCPOOL_STEP("worker: block allocated");
+  if (size_ != 0) std::memcpy(block, data_, size_);
+  PROCPOOL_STEP("worker: block written, not named");
+  slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_),
+                     std::memory_order_release);
+  PROCPOOL_STEP("worker: block named");
+  if (in_block_) owner_.arena_.free(data_, capacity_);
+  data_ = block;
+  capacity_ = arena::capacity(wanted);
+  in_block_ = true;
+}
+
+}  // namespace procpool::shm

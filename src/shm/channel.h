@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// A worker's private pair of rings, as two halves: what the parent may do and what the worker may do.
+//
+// Slot i of the task ring is answered in slot i of the reply ring, in order, exactly once, also when the
+// parent took everything back: so there are no shared indices, and nothing to repair after a death.
+// Each half is used by one thread at a time; ready() by any.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "procpool/detail/batch.h"
+#include "shm/arena.h"
+#include "shm/layout.h"
+#include "shm/ring.h"
+#include "shm/spin.h"
+
+namespace procpool::shm {
+
+/// What is sent: see task_slot. A parcel outside the slot is given by its place in parcels.
+struct message {
+  std::uint64_t module;
+  std::uint64_t offset;
+  std::uint64_t type;
+  std::uint32_t first;
+  std::uint32_t count;
+  std::span<const std::byte> parcel;
+  std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
+};
+
+/// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was sent.
+struct answer {
+  std::uint32_t index;
+  std::uint32_t done;
+  bool started;  ///< item `done` was running: only after a death
+  bool retired;
+  std::span<const std::byte> bytes;
+  std::uint64_t nanoseconds;
+};
+
+/// Where a worker's place stands, in window::state.
+enum class worker_state : std::uint32_t { starting, ready, failed };
+
+class parent_half {
+ public:
+  parent_half(header& head, window& own, std::size_t results_size) noexcept
+      : head_(head), window_(own), results_(reinterpret_cast<std::byte*>(&own) + results_at),
+        results_size_(results_size) {}
+
+  /// Before a worker is started here. `suspicious`: the one before may have written anything.
+  void prepare(bool suspicious) noexcept;
+  [[nodiscard]] worker_state state() const noexcept;
+  /// What a failed worker left as its reason.
+  [[nodiscard]] std::span<const std::byte> failure() const noexcept;
+
+  /// Slots that can be filled now.
+  [[nodiscard]] std::uint32_t room() const noexcept { return ring_slots - (tail_ - oldest_); }
+  /// Ring indices of the tasks sent and not answered: from first() until end().
+  [[nodiscard]] std::uint32_t first() const noexcept {
+    return read_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t end() const noexcept { return tail_; }
+  /// How many those are.
+  [[nodiscard]] std::uint32_t unanswered() const noexcept { return tail_ - read_.load(std::memory_order_relaxed); }
+  /// Publishes a task; returns its ring index. Needs room.
+  std::uint32_t send(const message& m) noexcept;
+  void send_leave() noexcept;
+  /// Wakes the worker if it sleeps.
+  void wake() noexcept;
+
+  /// See backend::recall. The index must be unanswered.
+  std::uint32_t take_back(std::uint32_t index, std::uint32_t keep) noexcept;
+  [[nodiscard]] std::uint32_t claimed(std::uint32_t index) const noexcept;
+
+  /// There is something to read (from any thread).
+  [[nodiscard]] bool ready() const noexcept {
+    std::uint32_t index = read_.load(std::memory_order_relaxed);
+    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) == index + 1;
+  }
+  /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker wrote
+  /// something that no worker writes.
+  std::optional<answer> read() noexcept;
+  /// After a death, when read() gives nothing more: what the worker left of the next unanswered task.
+  std::optional<answer> salvage() noexcept;
+  [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
+  /// The answer's bytes are no longer looked at: the slot and its block are free.
+  void release(std::uint32_t index) noexcept;
+
+  /// The worker was last seen on another CPU than this thread.
+  [[nodiscard]] bool elsewhere(std::uint32_t cpu) const noexcept {
+    return window_.cpu.load(std::memory_order_relaxed) != cpu;
+  }
+
+ private:
+  /// Nothing when the slot's words say where no bytes can be.
+  [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
+      const reply_slot& r) const noexcept;
+
+  header& head_;
+  window& window_;
+  const std::byte* results_;
+  std::size_t results_size_;
+  // Ring indices: oldest_ <= read_ <= tail_. Slots before oldest_ are free.
+  std::uint32_t tail_ = 0;
+  std::atomic<std::uint32_t> read_{0};
+  std::uint32_t oldest_ = 0;
+  std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
+  std::array<bool, ring_slots> released_{};
+  bool corrupt_ = false;
+};
+
+class worker_half {
+ public:
+  /// `wake_parent`: an eventfd.
+  worker_half(const header& head, window& own, std::size_t results_size, int wake_parent);
+
+  struct task {
+    std::uint64_t module;
+    std::uint64_t offset;
+    std::uint64_t type;
+    detail::task_run* run;
+  };
+  /// Waits for the next task; at most `quota` of its items will be claimed. Nothing: leave.
+  std::optional<task> receive(std::uint32_t quota);
+  /// Items claimed of the task at hand.
+  [[nodiscard]] std::uint32_t claimed() const noexcept { return run_.claimed; }
+  /// Publishes the answer to the task at hand.
+  void answer(bool retired);
+
+  /// The initializer is done; or it failed, and the reason stands in failure().
+  void report(worker_state state);
+  detail::writer& failure();
+
+ private:
+  /// Appends to a reply: in the slot first, in a block of the results once it outgrows that.
+  class reply_writer final : public detail::writer {
+   public:
+    explicit reply_writer(worker_half& owner) noexcept : writer(nullptr, 0), owner_(owner) {}
+    void start(reply_slot& slot) noexcept;
+    [[nodiscard]] std::size_t block_size() const noexcept { return in_block_ ? capacity_ : 0; }
+
+   private:
+    void grow(std::size_t more) override;
+    worker_half& owner_;
+    reply_slot* slot_ = nullptr;
+    bool in_block_ = false;
+  };
+
+  struct run final : detail::task_run {
+    explicit run(worker_half& h) noexcept : half(h) { out_ = &h.out_; }
+    bool claim(std::uint32_t& from, std::uint32_t& to) override;
+    void set(const task_slot& t, reply_slot& r, std::span<const std::byte> parcel) noexcept;
+
+    worker_half& half;
+    std::uint32_t quota = 0;
+    std::uint32_t claimed = 0;
+    std::uint32_t block = 1;  // items claimed at once: about 25 µs of work
+    std::chrono::steady_clock::time_point claimed_at;
+  };
+
+  void wait_for_task();
+  void free_released() noexcept;
+  std::span<const std::byte> parcel_of(const task_slot& t) const noexcept;
+
+  const header& head_;
+  window& window_;
+  std::byte* results_;
+  arena arena_;
+  int wake_parent_;
+  std::uint32_t at_;  // ring index of the task at hand, or of the next
+  std::uint32_t rung_ = 0;
+  std::uint64_t last_type_ = 0;
+  std::chrono::steady_clock::time_point received_at_;
+  spinner spinner_;
+  reply_writer out_;
+  run run_;
+  struct held {
+    std::uint32_t index;
+    std::byte* block;
+    std::size_t size;
+  };
+  std::vector<held> held_;  // blocks of answers that the parent may still be looking at
+};
+
+}  // namespace procpool::shm

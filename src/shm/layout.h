@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The bytes that parent and workers share; both ends include this file, docs/shm_format.md explains it.
+//
+//   header | parcels | window 0 | window 1 | ...
+//
+// The parent writes header and parcels; workers map them read-only. A window belongs to one worker's
+// place: task slots (written by the parent, words contested by both), reply slots and results (written
+// by the worker). A worker maps its own window and no other.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace procpool::shm {
+
+inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
+inline constexpr std::uint32_t version = 1;
+
+inline constexpr std::uint32_t ring_slots = 256;  // a power of two
+inline constexpr std::size_t slot_size = 256;
+inline constexpr std::size_t slot_head = 64;
+inline constexpr std::size_t inline_size = slot_size - slot_head;
+
+struct header {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t workers;
+  std::uint64_t parcels_at;  // offsets and sizes in the segment
+  std::uint64_t parcels_size;
+  std::uint64_t windows_at;
+  std::uint64_t window_size;
+  /// Odd: the parent may be asleep, and a worker that publishes a reply wakes it once for this value.
+  alignas(64) std::atomic<std::uint32_t> bell;
+  /// The CPU that a thread of the parent was last seen on, for the workers' decision to spin.
+  std::atomic<std::uint32_t> cpu;
+};
+static_assert(sizeof(header) == 128);
+
+/// The parent's half of a slot: one task.
+struct task_slot {
+  /// lap:16 next:24 end:24. Items [next, end) are not claimed. The worker claims from the front, the
+  /// parent takes back from the end, both by compare-and-swap; the lap says which turn of the ring.
+  std::atomic<std::uint64_t> word;
+  std::uint64_t module;  // the entry point, as base::token, and its type; module and offset 0: leave
+  std::uint64_t offset;
+  std::uint64_t type;
+  std::uint32_t first;  // the parcel's item that is item 0 of the task
+  std::uint32_t count;
+  std::uint64_t parcel_size;
+  std::uint64_t parcel_at;  // in parcels, or in_slot
+  std::uint64_t reserved;
+  std::byte bytes[inline_size];
+};
+static_assert(sizeof(task_slot) == slot_size && offsetof(task_slot, bytes) == slot_head);
+
+inline constexpr std::uint64_t in_slot = ~std::uint64_t{0};
+
+/// The worker's half: what became of the task in the slot of the same number.
+struct reply_slot {
+  std::atomic<std::uint32_t> word;      // the ring index + 1, once the reply is whole
+  std::uint32_t retired;                // 1: the worker leaves after this one
+  std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
+  std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
+  std::uint64_t nanoseconds;
+  std::uint64_t reserved2[3];
+  std::byte bytes[inline_size];
+};
+static_assert(sizeof(reply_slot) == slot_size && offsetof(reply_slot, bytes) == slot_head);
+
+struct window {
+  /// The worker sleeps on this futex word; the parent adds 1 and wakes.
+  alignas(64) std::atomic<std::uint32_t> bell;
+  std::atomic<std::uint32_t> asleep;
+  std::atomic<std::uint32_t> cpu;  // where the worker was last seen
+  /// Ring index of the first task for the worker that is being started; its reply slot holds the
+  /// reason when the worker fails before it is ready.
+  std::uint32_t start;
+  std::atomic<std::uint32_t> state;  // worker_state
+  alignas(64) task_slot tasks[ring_slots];
+  alignas(64) reply_slot replies[ring_slots];
+  // results follow at results_at
+};
+inline constexpr std::size_t results_at = (sizeof(window) + 4095) / 4096 * 4096;
+
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+}  // namespace procpool::shm

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// The memory of one pool: one sealed memfd, which has no name in any file system, mapped sparse. Pages
+// come into being when they are touched and go when they are punched out, or with the last process.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/fd.h"
+#include "shm/layout.h"
+
+namespace procpool::shm {
+
+class segment {
+ public:
+  /// In the parent. Asks for as many addresses as this machine's memory could ever fill, and for fewer
+  /// when the address space is limited (RLIMIT_AS, RLIMIT_FSIZE, 39-bit arm64). Throws
+  /// std::system_error.
+  explicit segment(std::uint32_t workers);
+  segment(const segment&) = delete;
+  segment& operator=(const segment&) = delete;
+  ~segment();
+
+  [[nodiscard]] header& head() const noexcept { return *head_; }
+  [[nodiscard]] std::span<std::byte> parcels() const noexcept {
+    return {base_ + head_size, parcels_size_};
+  }
+  [[nodiscard]] window& window_of(std::uint32_t worker) const noexcept {
+    return *reinterpret_cast<window*>(windows_ + worker * window_size_);
+  }
+  /// The size of each window's results.
+  [[nodiscard]] std::size_t results_size() const noexcept { return window_size_ - results_at; }
+
+  /// In the zygote: what the parent alone writes becomes read-only here and in every worker.
+  void protect() const;
+  /// In a worker: maps its window and lets go of the descriptor: it can reach no other.
+  window& open_window(std::uint32_t worker);
+
+ private:
+  static constexpr std::size_t head_size = 4096;
+
+  base::fd memory_;
+  std::byte* base_ = nullptr;  // header and parcels
+  std::byte* windows_ = nullptr;
+  header* head_ = nullptr;
+  std::size_t parcels_size_ = 0;
+  std::size_t window_size_ = 0;
+  std::uint32_t workers_;
+};
+
+}  // namespace procpool::shm

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// A lambda may not capture a pointer.
+// EXPECT: procpool: this callable captures by reference or holds a pointer
+#include <procpool/procpool.h>
+
+#include <vector>
+
+int main() {
+  procpool::pool pool(1);
+  std::vector<int> xs{1};
+  int k = 2;
+  int* p = &k;
+  pool.map([p](int x) { return x * *p; }, xs);
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# cmake -DCOMPILER=... -DSOURCE=... -DINCLUDE=dir;dir -P check.cmake
+# The program compiles when it has no `// EXPECT: regex` line; else it must not, and the first error
+# the compiler prints must match.
+file(STRINGS ${SOURCE} expect REGEX "^// EXPECT: ")
+string(REPLACE "// EXPECT: " "" expect "${expect}")
+
+set(includes)
+foreach(dir IN LISTS INCLUDE)
+  list(APPEND includes -I${dir})
+endforeach()
+execute_process(
+  COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Werror=unused-result ${includes} ${SOURCE}
+  RESULT_VARIABLE status
+  OUTPUT_VARIABLE output
+  ERROR_VARIABLE output)
+
+if(expect STREQUAL "")
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "it must compile:\n${output}")
+  endif()
+  return()
+endif()
+if(status EQUAL 0)
+  message(FATAL_ERROR "it compiles, and must not")
+endif()
+if(NOT output MATCHES "error: [^\n]*")
+  message(FATAL_ERROR "the compiler failed without an error:\n${output}")
+endif()
+set(first "${CMAKE_MATCH_0}")
+if(NOT first MATCHES "${expect}")
+  message(FATAL_ERROR "expected: ${expect}\nfirst error: ${first}\n${output}")
+endif()
+# One sentence of ours is enough: a second one would only say it again.
+string(REGEX MATCHALL "error: static[^\n]*procpool: " sentences "${output}")
+list(LENGTH sentences count)
+if(count GREATER 1)
+  message(FATAL_ERROR "${count} explanations where one is enough:\n${output}")
+endif()
+message("${first}")

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Compiles: so that the others are refused for what is wrong in them, not for want of a header.
+#include <procpool/procpool.h>
+
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+struct greeter {
+  std::string greeting;
+  std::string operator()(const std::string& name) const { return greeting + name; }
+};
+
+int main() {
+  procpool::pool pool(1);
+  std::vector<int> xs{1};
+  std::vector<std::tuple<int, double>> pairs{{1, 2.0}};
+  int k = 2;
+  pool.map([k](int x) { return x * k; }, xs);
+  pool.map(
+      {.chunksize = 4}, [](int x) { return x; }, xs);
+  pool.apply(greeter{"dear "}, "reader");
+  pool.apply([](std::span<const int> s) { return s.size(); }, xs);
+  pool.starmap([](int a, double b) { return a + b; }, pairs);
+  auto result = pool.apply_async([] {});
+  auto results = pool.imap([](int x) { return x; }, xs);
+  procpool::pool initialised{{.processes = 1, .initializer = procpool::task([] {})}};
+}
