@@ -161,12 +161,13 @@ TEST(RecordReader, DamageNeverLeadsOutOfTheReply) {
   };
   for (std::size_t n = 0; n < whole.size(); ++n)
     check({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n)});
-  for (std::size_t i = 0; i < whole.size(); ++i)
+  for (std::size_t i = 0; i < whole.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       auto damaged = whole;
       damaged[i] ^= std::byte{1} << bit;
       check(damaged);
     }
+  }
   EXPECT_GT(refused, 0U);
 }
 

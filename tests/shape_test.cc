@@ -281,7 +281,7 @@ To sent(const From& from) {
 TEST(Arguments, ChangeTypeOnTheWay) {
   EXPECT_EQ((sent<std::string>("literal")), "literal");
   EXPECT_EQ((sent<std::string>(std::string_view("view"))), "view");
-  EXPECT_EQ((sent<std::string_view>("literal")), "literal");
+  EXPECT_EQ(length(sent<std::string_view>("literal")), 7u);
   EXPECT_EQ((sent<std::string_view>(std::string("string"))), "string");
   char buffer[8] = "buf";
   EXPECT_EQ((sent<std::string>(buffer)), "buf");

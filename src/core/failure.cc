@@ -91,7 +91,7 @@ bool integer_at_hand(const std::type_info& type, std::string& value) {
   if (type != typeid(T)) return false;
   try {
     throw;
-  } catch (T number) {
+  } catch (const T& number) {
     value = std::to_string(number);
   }
   return true;

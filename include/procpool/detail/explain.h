@@ -40,7 +40,8 @@ struct argument_of_type {
   static_assert(
       pointer || view || good_argument<T>,
       "procpool: this argument type cannot be sent. Make it an aggregate of types that can be, "
-      "without a base class, or give it cereal's serialize(); it needs a default constructor.");
+      "without a base class, or give it cereal's serialize() and a default constructor, or vouch "
+      "for its bytes with procpool::enable_bytes.");
 };
 
 template <class F>
@@ -54,14 +55,14 @@ struct callable_of_type {
   static_assert(
       !std::is_class_v<F> || object || !bytes,
       "procpool: this callable captures by reference or holds a pointer (this, char*, "
-      "string_view, span) or a union (optional, variant), which means nothing in a worker. "
-      "Capture the value; or write a function object whose members can be sent; or pass it as "
-      "an argument.");
+      "string_view, span), which means nothing in a worker; or a union (optional, variant) or a "
+      "class without a constexpr constructor, where that cannot be seen. Capture the value; or "
+      "write a function object whose public members can be sent; or pass it as an argument.");
   static_assert(
       !std::is_class_v<F> || object || bytes,
       "procpool: this callable has captures that C++ cannot take apart (a string, a vector, a "
-      "shared_ptr, a std::function...). Write a function object whose members can be sent; or "
-      "pass them as arguments.");
+      "shared_ptr, a std::function...). Write a function object whose public members can be "
+      "sent; or pass them as arguments.");
   static_assert(
       !std::is_class_v<F> || !object,
       "procpool: this function object has a member that cannot be sent. Hold values that can "
@@ -95,8 +96,8 @@ struct result_of_type {
   static_assert(
       pointer || view || good_result<R>,
       "procpool: this result type cannot be sent back. Make it an aggregate of types that can "
-      "be, without a base class, or give it cereal's serialize(); it needs a default "
-      "constructor.");
+      "be, without a base class, or give it cereal's serialize() and a default constructor, or "
+      "vouch for its bytes with procpool::enable_bytes.");
 };
 
 template <class... E>
@@ -112,17 +113,20 @@ struct ranges_of_type {
       "call; map takes each element as one argument.");
 };
 
-template <class T>
-consteval void explain_argument() {
-  if constexpr (!good_argument<T>) static_cast<void>(sizeof(argument_of_type<T>));
+/// The first argument that cannot be sent is explained; a second would only say it again.
+template <class W, class... More>
+consteval void explain_arguments() {
+  if constexpr (!good_argument<W>)
+    static_cast<void>(sizeof(argument_of_type<W>));
+  else
+    explain_arguments<More...>();
 }
 template <class F, class... W>
-consteval void explain_arguments(std::type_identity<std::tuple<W...>>) {
-  if constexpr (!(good_argument<W> && ...)) {
-    (explain_argument<W>(), ...);
-  } else {
+consteval void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
+  if constexpr (!(good_argument<W> && ...))
+    explain_arguments<W...>();
+  else
     static_cast<void>(sizeof(call_of_type<F, W...>));
-  }
 }
 /// Says why not. For calls that check_call refuses only.
 template <class F, class... A>
@@ -133,7 +137,7 @@ consteval void explain_call() {
   } else if constexpr (vehicle_of<D> == vehicle::none) {
     static_cast<void>(sizeof(callable_of_type<D>));
   } else if constexpr (!call_of<F, A...>::possible || !good_arguments<argument_types<F, A...>>) {
-    explain_arguments<D>(std::type_identity<argument_types<F, A...>>{});
+    explain_arguments_of<D>(std::type_identity<argument_types<F, A...>>{});
   } else {
     static_cast<void>(sizeof(result_of_type<result_t<F, A...>>));
   }

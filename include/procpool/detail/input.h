@@ -129,7 +129,7 @@ class items final : public resumable {
 
  private:
   /// One contiguous range of exactly what the worker takes: its bytes are the items.
-  static consteval bool block_copy() {
+  static constexpr bool block_copy() {
     if constexpr (Star || sizeof...(Rs) != 1 || !I::packed_arguments) {
       return false;
     } else {
