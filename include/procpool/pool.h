@@ -80,7 +80,7 @@ class pool {
       using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
       auto state = std::make_shared<detail::single<typename call::result>>();
       detail::one_call<shape, F, A...> input(f, args...);
-      engine_->run(state, shape::entry, input, {1, false, true});
+      engine_->run(state, shape::entry, input, {.chunksize = 1, .one_chunk = true});
       return state->take();
     } else {
       return {};
@@ -101,7 +101,7 @@ class pool {
       using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
       auto state = std::make_shared<detail::single<typename call::result>>();
       detail::one_call<shape, F, A...> input(f, args...);
-      engine_->submit(state, shape::entry, input, {1, false, true});
+      engine_->submit(state, shape::entry, input, {.chunksize = 1, .one_chunk = true});
       return {engine_, std::move(state)};
     } else {
       return {};

@@ -44,7 +44,7 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   if (fresh) known->second = scheduler_.add_profile();
   call_id id = scheduler_.open(known->second);
   if (calls_.size() <= id) calls_.resize(id + 1);
-  calls_[id] = call_record{call, &entry, 0, true, options.fail_fast, false};
+  calls_[id] = call_record{call, &entry, 0, options.place, true, options.fail_fast, false};
   access::call(*call) = id + 1;
   ++open_calls_;
   return id;

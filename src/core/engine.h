@@ -75,6 +75,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     std::shared_ptr<detail::batch> batch;
     const detail::entry_point* entry = nullptr;
     std::size_t remaining = 0;  // items without their outcome
+    std::size_t place = 0;      // of the first one in the user's input
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;
     bool dropped = false;  // nobody wants the results

@@ -30,6 +30,7 @@ struct call_options {
   std::size_t chunksize = 0;  ///< items a message; 0: the engine chooses
   bool fail_fast = false;
   bool one_chunk = false;  ///< no more than `chunksize` items, in one message
+  std::size_t place = 0;   ///< of the first item in the input as the user sees it
 };
 
 class engine {

@@ -115,14 +115,14 @@ struct ranges_of_type {
 
 /// The first argument that cannot be sent is explained; a second would only say it again.
 template <class W, class... More>
-consteval void explain_arguments() {
+constexpr void explain_arguments() {
   if constexpr (!good_argument<W>)
     static_cast<void>(sizeof(argument_of_type<W>));
   else
     explain_arguments<More...>();
 }
 template <class F, class... W>
-consteval void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
+constexpr void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
   if constexpr (!(good_argument<W> && ...))
     explain_arguments<W...>();
   else
@@ -130,7 +130,7 @@ consteval void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
 }
 /// Says why not. For calls that check_call refuses only.
 template <class F, class... A>
-consteval void explain_call() {
+constexpr void explain_call() {
   using D = std::decay_t<F>;
   if constexpr ((placeholder<A> || ...)) {
     static_cast<void>(sizeof(ranges_of_type<A...>));
@@ -144,7 +144,7 @@ consteval void explain_call() {
 }
 /// Nothing when the call is good, else one static_assert.
 template <class F, class... A>
-consteval void require_call() {
+constexpr void require_call() {
   if constexpr (!call_is_good<F, A...>) explain_call<F, A...>();
 }
 

@@ -34,7 +34,7 @@ struct call_with;
 template <class F, class... A>
 struct call_with<F, types<A...>> {
   static constexpr bool good = call_is_good<F, A...>;
-  static consteval void require() { require_call<F, A...>(); }
+  static constexpr void require() { require_call<F, A...>(); }
   static consteval auto find_result() {
     if constexpr (good)
       return std::type_identity<result_t<F, A...>>{};

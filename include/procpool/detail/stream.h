@@ -98,7 +98,7 @@ class stream : public stream_state<R> {
     auto call = std::make_shared<many<R>>();
     if (!ordered_) call->gather_in = &inbox_;
     std::size_t want = std::min(chunk_, room());
-    call_options options{want, false, true};
+    call_options options{want, false, true, taken_};
     std::size_t n = 0;
     bool refused = false;
     try {
@@ -108,6 +108,7 @@ class stream : public stream_state<R> {
       refused = true;
     }
     outstanding_ += n;
+    taken_ += n;
     if (n != 0) {
       if (ordered_) pending_.push_back({call, nullptr});
       else running_.push_back(call);
@@ -115,6 +116,7 @@ class stream : public stream_state<R> {
     // One item that cannot be encoded is an outcome like any other; an input that throws is at its end.
     if (caught_) {
       ++outstanding_;
+      ++taken_;
       pending_.push_back({nullptr, std::exchange(caught_, nullptr)});
       ended_ = refused || !input().item_failed();
     } else {
@@ -182,7 +184,8 @@ class stream : public stream_state<R> {
   bool ordered_;
   std::size_t workers_;
   std::size_t chunk_ = 1;
-  std::size_t outstanding_ = 0;  // taken from the input, not yielded
+  std::size_t taken_ = 0;        // from the input
+  std::size_t outstanding_ = 0;  // of those, not yielded
   bool ended_ = false;           // the input
   std::exception_ptr caught_;
   inbox inbox_;
