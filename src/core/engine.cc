@@ -54,7 +54,7 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
 // be as large as is good for the data: a few for each worker, but no more bytes than a cache holds.
 std::size_t engine::chunk_for(call_id id, const detail::call_options& options, std::size_t expected,
                               std::size_t so_far, std::size_t item_bytes) const {
-  constexpr std::size_t most_bytes = 256 * 1024;
+  constexpr std::size_t most_bytes = std::size_t{256} * 1024;
   constexpr std::size_t most_items = (1u << 23);
   constexpr std::size_t first_guess = 4096;
   if (options.chunksize != 0) return std::min(options.chunksize, most_items);

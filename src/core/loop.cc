@@ -127,13 +127,13 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
   for (auto left = e.left.rbegin(); left != e.left.rend(); ++left) {
     task_reply& r = left->reply;
     const scheduler::task t = scheduler_[r.task];
-    std::uint32_t gone = r.done + (left->started ? 1 : 0);
+    std::uint32_t over = r.done + (left->started ? 1 : 0);
     scheduler_.answered(r.task, 0, {}, now);
-    if (gone == 0 && t.count != 0) {
+    if (over == 0 && t.count != 0) {
       scheduler_.requeue(r.task);
       continue;
     }
-    if (gone != 0) {
+    if (over != 0) {
       delivery d;
       read_by(d, r, t);
       d.answered = false;
@@ -142,7 +142,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
             e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done));
       out.push_back(std::move(d));
     }
-    if (gone < t.count) share_parcel(r.task, scheduler_.split(r.task, gone));
+    if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
     forget(r.task);
   }
 }

@@ -240,8 +240,8 @@ std::optional<scheduler::take> scheduler::choose_victim(clock::time_point now) {
   for (worker_id id = 0; id < workers_.size(); ++id) {
     const worker_record& w = workers_[id];
     double unstarted = 0;
-    for (std::size_t i = 0; i < w.holds.size(); ++i) {
-      const task& t = tasks_[w.holds[i]];
+    for (task_id held : w.holds) {
+      const task& t = tasks_[held];
       if (t.drained) continue;
       unstarted += std::max(1.0, profiles_[calls_[t.call].profile] * t.count);
     }

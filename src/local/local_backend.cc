@@ -13,7 +13,7 @@ namespace procpool::local {
 
 using stage = supervisor::stage;
 
-local_backend::local_backend(std::uint32_t workers, child_options options)
+local_backend::local_backend(std::uint32_t workers, const child_options& options)
     : memory_(std::make_unique<shm::segment>(workers)),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
   for (std::uint32_t w = 0; w < workers; ++w) {
@@ -22,7 +22,7 @@ local_backend::local_backend(std::uint32_t workers, child_options options)
   }
   // The zygote comes before everything it has no business to inherit.
   zygote_ = std::make_unique<process::zygote_client>(
-      [this, options = std::move(options)](std::uint32_t worker, std::uint32_t) {
+      [this, options](std::uint32_t worker, std::uint32_t) {
         live(*memory_, bells_, worker, options);
       });
   supervisor_ = std::make_unique<supervisor>(

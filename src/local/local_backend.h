@@ -27,7 +27,7 @@ namespace procpool::local {
 class local_backend final : public core::backend {
  public:
   /// Makes the zygote and the workers. Throws std::system_error; nothing is left behind then.
-  local_backend(std::uint32_t workers, child_options options);
+  local_backend(std::uint32_t workers, const child_options& options);
   ~local_backend() override;
 
   [[nodiscard]] std::uint32_t workers() const override;

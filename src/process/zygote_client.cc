@@ -46,7 +46,7 @@ zygote_client::zygote_client(const child_function& child) : zygote_client() {
   // after: the loader's (base/entry.cc), or one of the user's in an atfork handler. Such locks are
   // held briefly: the next copy is made without. On a machine so busy that a fresh process is not
   // run for that long, another try costs nothing but its time.
-  for (std::chrono::milliseconds patience{200}; patience.count() < 30'000; patience *= 2) {
+  for (std::chrono::milliseconds patience{100}; patience.count() < 30'000; patience *= 2) {
     start(child);
     if (await_ready(clock::now() + patience)) return;
     kill_now();

@@ -11,7 +11,7 @@
 namespace procpool::shm {
 
 unsigned arena::order_of(std::size_t size) noexcept {
-  unsigned order = static_cast<unsigned>(std::bit_width(size == 0 ? 0 : size - 1));
+  auto order = static_cast<unsigned>(std::bit_width(size == 0 ? 0 : size - 1));
   return order < least_order ? least_order : order;
 }
 
