@@ -272,6 +272,30 @@ struct cereal_derived : cereal_base, plain_base {
 };
 static_assert(sizeof(plain_base) == 8);
 
+struct person {
+  std::string name;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(name);
+  }
+};
+struct forgetful : person {
+  int id = 0;
+};
+struct employee : person {
+  int id = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(cereal::base_class<person>(this), id);
+  }
+  bool operator==(const employee& o) const { return name == o.name && id == o.id; }
+};
+struct json {
+  std::variant<std::monostate, double, std::string, std::vector<json>, std::map<std::string, json>>
+      value;
+  bool operator==(const json&) const = default;
+};
+
 struct endless {
   std::vector<endless> kids;
   template <class Archive>
@@ -344,10 +368,11 @@ static_assert(
                   std::vector<int*>, std::function<int()>, std::thread, std::mutex,
                   std::atomic<int>, std::shared_ptr<int>, std::unique_ptr<int[]>,
                   std::unique_ptr<int*>, std::unique_ptr<std::exception>, std::exception>);
-static_assert(none_sendable<with_pointer, deep_pointer, with_union, derived, named_list, constant,
-                            opaque, sealed, std::vector<opaque>, std::optional<opaque>, too_wide,
-                            by_pointer_order, std::map<int, opaque>, std::tuple<int, int*>,
-                            std::array<std::string_view, 2>, std::variant<int, opaque>>);
+static_assert(
+    none_sendable<with_pointer, deep_pointer, with_union, derived, named_list, constant, opaque,
+                  sealed, forgetful, std::vector<opaque>, std::optional<opaque>, too_wide,
+                  by_pointer_order, std::map<int, opaque>, std::tuple<int, int*>,
+                  std::array<std::string_view, 2>, std::variant<int, opaque>>);
 
 // ---- there and back
 // --------------------------------------------------------------------------------
@@ -471,6 +496,8 @@ TEST(Codec, StandardTypes) {
 TEST(Codec, AggregatesFieldByField) {
   same(make_record());
   same(make_tree());
+  json array{std::vector<json>{{1.5}, {"text"}, {}}};
+  same(json{std::map<std::string, json>{{"k", array}, {"l", {}}}});
   same(std::vector<record>{make_record(), {}});
   same(overlaid{{}, "shares its address", {}});
   same(
@@ -486,6 +513,10 @@ TEST(Codec, AggregatesFieldByField) {
 
 TEST(Codec, UsersOfCereal) {
   same(member_serialize{1, {"a", "b"}});
+  employee worker;
+  worker.name = "n";
+  worker.id = 7;
+  same(worker);
   same(secret("hidden"));
   same(std::vector<secret>{secret("a"), secret("")});
   same(minimal{-17});

@@ -103,7 +103,7 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
       call->extend(total + n);
       lock l(mutex_);
       enqueue(id, std::move(p), total, n);
-      pump();
+      pump(clock::now());
       total += n;
     }
     if (n < want) return total;
@@ -144,7 +144,7 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
   if (options.one_chunk) {
     n = enqueue_one(l, call, entry, input, options);
     if (n == 0) return 0;
-    pump();
+    pump(clock::now());
   } else {
     l.lock();
     call_id id = open_call(call, entry, options);
@@ -182,7 +182,7 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   if (n == 0) return 0;
   // Attending before the task is published saves the worker the wake-up of the background thread.
   if (driver_ == std::thread::id()) backend_->attend(false);
-  pump();
+  pump(clock::now());
   wait_locked(l, *call, never);
   return n;
 }
@@ -297,7 +297,7 @@ bool engine::cancel(detail::batch& call) {
   for (task_id t : scheduler_.tasks_of(id))
     if (scheduler_[t].queued) queued += scheduler_[t].count;
   if (started || queued != c.remaining) {
-    pump();
+    pump(clock::now());
     return false;
   }
   drop_unstarted(id, std::make_exception_ptr(task_cancelled()));

@@ -129,7 +129,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void take_in_reply(const task_reply& r, std::vector<delivery>& out, clock::time_point now);
   void take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now);
   void account(delivery& d);
-  void pump();
+  void pump(clock::time_point now);
   void send(const scheduler::send& d);
   void take(const scheduler::take& d);
   void share_parcel(task_id from, task_id to);

@@ -28,7 +28,7 @@ bool engine::step(lock& l) {
   std::vector<delivery> deliveries;
   auto now = clock::now();
   for (event& e : events) take_in(e, deliveries, now);
-  pump();
+  pump(now);
   if (!deliveries.empty()) {
     l.unlock();
     for (delivery& d : deliveries) {
@@ -42,7 +42,7 @@ bool engine::step(lock& l) {
     l.lock();
     for (delivery& d : deliveries) account(d);
   }
-  if (!deliveries.empty()) pump();
+  if (!deliveries.empty()) pump(now);
   if (backend_->gone() && !gone_.ready()) make_ready(gone_);
   return !events.empty();
 }
@@ -167,8 +167,7 @@ void engine::account(delivery& d) {
 
 // ---- decisions ---------------------------------------------------------------------------------------
 
-void engine::pump() {
-  auto now = clock::now();
+void engine::pump(clock::time_point now) {
   while (auto d = scheduler_.next(now)) {
     if (auto* s = std::get_if<scheduler::send>(&*d)) send(*s);
     else take(std::get<scheduler::take>(*d));

@@ -17,7 +17,8 @@ namespace {
 // A reply of which no item is done may have no fixed part yet (a worker that died at once), and no
 // record in it could count: its bytes are not looked at.
 record_reader::record_reader(const reply& r, std::size_t stride)
-    : fixed_(r.bytes.data()), in_(r.bytes.data(), r.done == 0 ? 0 : r.bytes.size()), done_(r.done) {
+    : fixed_(r.bytes.data()), in_(r.bytes.data(), r.done == 0 ? 0 : r.bytes.size()), done_(r.done),
+      count_(r.count) {
   if (done_ == 0) return;
   if (done_ > r.count) nonsense("it holds more items than the task had");
   std::size_t size = 0;
@@ -33,6 +34,8 @@ bool record_reader::next(record& r) {
   in_.raw(&header, sizeof header);
   if (header.kind != record_kind::value && header.kind != record_kind::error)
     nonsense("a record of unknown kind");
+  // A worker that died between writing an item and saying so left the item's record: the end.
+  if (header.index == done_ && done_ < count_) return false;
   if (header.index >= done_) nonsense("a record of an item that did not run");
   if (header.index < least_) nonsense("records out of order");
   least_ = header.index + 1;

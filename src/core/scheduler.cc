@@ -144,8 +144,11 @@ void scheduler::answered(task_id id, std::uint32_t items, std::chrono::nanosecon
   known = known == 0 ? cost : known + (cost - known) / 4;
 }
 
+// A worker that ran empty while its replies filled the ring may have been passed over since.
 void scheduler::released(worker_id worker) {
-  if (workers_[worker].slots > 0) --workers_[worker].slots;
+  worker_record& w = workers_[worker];
+  if (w.slots == 0) return;
+  if (w.slots-- == room_ && w.up && w.holds.empty()) idle_.push_back(worker);
 }
 
 // ---- decisions ---------------------------------------------------------------------------------------

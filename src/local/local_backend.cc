@@ -134,7 +134,7 @@ void local_backend::poll(std::vector<core::event>& to) {
       bell_->forget(zygote_->pidfd());
     }
   }
-  supervisor_->tick(clock::now());
+  if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
   for (std::uint32_t w = 0; w < places_.size(); ++w) poll_worker(w, to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
 }

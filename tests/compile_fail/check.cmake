@@ -33,7 +33,8 @@ if(NOT first MATCHES "${expect}")
 endif()
 # Where the sentence is ours it is all that went wrong: nothing stumbles over the refusal.
 if(expect MATCHES "^procpool: ")
-  string(REGEX MATCHALL "error: [^\n]*" errors "${output}")
+  string(REPLACE ";" "," text "${output}")  # a list would be cut there
+  string(REGEX MATCHALL "error: [^\n]*" errors "${text}")
   list(LENGTH errors count)
   if(count GREATER 1)
     message(FATAL_ERROR "${count} errors where one is enough:\n${output}")

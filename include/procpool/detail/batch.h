@@ -135,6 +135,7 @@ class record_reader {
   reader in_;
   std::uint32_t least_ = 0;
   std::uint32_t done_;
+  std::uint32_t count_;
 };
 
 /// Rebuilds the exception that an error record holds. Never throws: a record that makes no sense

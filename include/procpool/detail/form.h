@@ -10,9 +10,6 @@
 #include <bit>
 #include <concepts>
 #include <cstddef>
-#include <deque>
-#include <forward_list>
-#include <list>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -26,8 +23,8 @@
 #include <variant>
 #include <vector>
 
-#include "procpool/detail/archive.h"
 #include "procpool/detail/fields.h"
+#include "procpool/detail/user_codec.h"
 
 namespace procpool {
 
@@ -44,64 +41,6 @@ struct enable_bytes : std::false_type {};
 namespace procpool::detail {
 
 // ---- what a type is -----------------------------------------------------------------------------
-
-template <class T>
-consteval bool named_in_std() {
-  constexpr std::string_view self = __PRETTY_FUNCTION__;
-  return self.substr(self.find("T = ") + 4, 5) == "std::";
-}
-/// Known by name, so that the headers of path, complex and bitset need not be included to ask.
-template <class T>
-inline constexpr bool in_std = named_in_std<T>();
-
-// cereal's functions for a container also take what derives from one, and leave out what was added.
-template <class... A>
-std::true_type std_base(const std::vector<A...>*);
-template <class... A>
-std::true_type std_base(const std::basic_string<A...>*);
-template <class... A>
-std::true_type std_base(const std::deque<A...>*);
-template <class... A>
-std::true_type std_base(const std::list<A...>*);
-template <class... A>
-std::true_type std_base(const std::forward_list<A...>*);
-template <class... A>
-std::true_type std_base(const std::pair<A...>*);
-template <class... A>
-std::true_type std_base(const std::tuple<A...>*);
-template <class... A>
-std::true_type std_base(const std::optional<A...>*);
-template <class... A>
-std::true_type std_base(const std::variant<A...>*);
-template <class T, std::size_t N>
-std::true_type std_base(const std::array<T, N>*);
-template <template <class...> class Keyed, class... A>
-requires(in_std<Keyed<A...>>&& requires { typename Keyed<A...>::mapped_type; }) std::true_type
-    std_base(const Keyed<A...>*);
-
-template <class T>
-concept derives_from_std = requires(const T* t) {
-  std_base(t);
-};
-
-template <class T>
-consteval bool has_codec() {
-  if constexpr (!std::is_class_v<T> || in_std<T>) {
-    return false;
-  } else if constexpr (cereal::traits::is_output_serializable<T, output_archive>::value &&
-                       cereal::traits::is_input_serializable<T, input_archive>::value) {
-    if constexpr (derives_from_std<T>) {
-      return cereal::traits::is_specialized<T, output_archive>::value;
-    } else {
-      return true;
-    }
-  } else {
-    return false;
-  }
-}
-/// The user wrote cereal functions for T, inside it or beside it.
-template <class T>
-concept user_codec = has_codec<T>();
 
 // [bit.cast]/3: no constant expression when T holds, at any depth, a pointer, a reference, a member
 // pointer, a union or a volatile. It needs no value of T and no constructor, so it works on
