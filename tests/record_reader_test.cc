@@ -133,11 +133,23 @@ TEST_P(BadRecord, IsRefusedAfterTheGoodOnes) {
 INSTANTIATE_TEST_SUITE_P(Each, BadRecord,
                          testing::Values(bad_record{"twice", 1, 0, 3},
                                          bad_record{"before", 0, 0, 3},
-                                         bad_record{"not_done", 3, 0, 3},
+                                         bad_record{"not_sent", 4, 0, 3},
                                          bad_record{"far", 0xffffffff, 0, 3},
                                          bad_record{"kind", 2, 2, 3}, bad_record{"size", 2, 0, 17},
                                          bad_record{"huge", 2, 0, ~std::uint64_t{0}}),
                          [](const auto& each) { return std::string(each.param.what); });
+
+// A worker may die after it wrote an item's record and before it said that the item is done.
+TEST(RecordReader, RecordOfTheFirstItemThatIsNotDoneIsTheEnd) {
+  vector_writer out;
+  put_record(out, 1, record_kind::value, "good");
+  put_record(out, 3, record_kind::value, "not done");
+  const auto bytes = out.bytes();
+  record_reader in(reply_of(bytes, 4, 3), 0);
+  record_reader::record record{};
+  ASSERT_TRUE(in.next(record));
+  EXPECT_FALSE(in.next(record));
+}
 
 // Every end and every flipped byte: either the records are refused, or they obey the rules.
 TEST(RecordReader, DamageNeverLeadsOutOfTheReply) {

@@ -195,6 +195,21 @@ TEST_F(ZygoteTest, StopKillsReportsAndLeaves) {
   EXPECT_EQ(ended, workers);
 }
 
+TEST_F(ZygoteTest, ReportsAreReadableThoughItLeftRequestsUnread) {
+  zygote_client client(sleep_for_ever);
+  const pid_t worker = launch(client, 0);
+  ASSERT_EQ(::kill(client.pid(), SIGSTOP), 0);
+  ASSERT_TRUE(client.request_stop());
+  ASSERT_TRUE(client.request_launch(1, 0));
+  ASSERT_EQ(::kill(client.pid(), SIGCONT), 0);
+  ASSERT_TRUE(client.reap(clock::now() + 10s));
+  const std::optional<report> r = client.read();  // not the connection's reset
+  ASSERT_TRUE(r.has_value());
+  EXPECT_EQ(r->pid, worker);
+  EXPECT_EQ(r->value, SIGKILL);
+  EXPECT_EQ(client.read(), std::nullopt);
+}
+
 TEST_F(ZygoteTest, DeathOfTheZygoteTakesItsWorkersAlong) {
   zygote_client client(ignore_sigterm);
   const pid_t one = launch(client, 0);
@@ -390,14 +405,14 @@ TEST_F(ZygoteTest, ThreadsInsideTheLoaderDoNotBreakTheCopies) {
     while (!over.stop_requested()) {
       ::dl_iterate_phdr(
           [](dl_phdr_info*, std::size_t, void*) {
-            std::this_thread::sleep_for(300us);
+            std::this_thread::sleep_for(100us);
             return 1;
           },
           nullptr);
-      std::this_thread::sleep_for(300us);
+      std::this_thread::sleep_for(500us);
     }
   });
-  for (int k = 0; k < 10; ++k)
+  for (int k = 0; k < 20; ++k)
     EXPECT_EQ(end_of_worker([](auto, auto) {
                 ::alarm(20);
                 ::dl_iterate_phdr([](dl_phdr_info*, std::size_t, void*) { return 1; }, nullptr);

@@ -74,17 +74,9 @@ class pool {
   }
   template <class F, class... A>
   detail::apply_result<F, A...> apply(const task_options&, F f, A&&... args) {
-    using call = detail::apply_call<F, A...>;
-    call::require();
-    if constexpr (call::good) {
-      using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
-      auto state = std::make_shared<detail::single<typename call::result>>();
-      detail::one_call<shape, F, A...> input(f, args...);
-      engine_->run(state, shape::entry, input, {.chunksize = 1, .one_chunk = true});
-      return state->take();
-    } else {
-      return {};
-    }
+    auto state = one<detail::apply_call<F, A...>>(true, f, args...);
+    if constexpr (detail::apply_call<F, A...>::good) return state->take();
+    else return {};
   }
 
   /// The same without waiting.
@@ -95,17 +87,9 @@ class pool {
   }
   template <class F, class... A>
   async_result<detail::apply_result<F, A...>> apply_async(const task_options&, F f, A&&... args) {
-    using call = detail::apply_call<F, A...>;
-    call::require();
-    if constexpr (call::good) {
-      using shape = detail::invocation<F, detail::argument_types<F, A...>, typename call::result>;
-      auto state = std::make_shared<detail::single<typename call::result>>();
-      detail::one_call<shape, F, A...> input(f, args...);
-      engine_->submit(state, shape::entry, input, {.chunksize = 1, .one_chunk = true});
-      return {engine_, std::move(state)};
-    } else {
-      return {};
-    }
+    auto state = one<detail::apply_call<F, A...>>(false, f, args...);
+    if constexpr (detail::apply_call<F, A...>::good) return {engine_, std::move(state)};
+    else return {};
   }
 
   // ---- a call for each element
@@ -232,6 +216,23 @@ class pool {
   }
 
  private:
+  /// The state of one call, submitted; waited for when `wait`.
+  template <class Call, class F, class... A>
+  auto one(bool wait, F& f, A&... args) {
+    Call::require();
+    if constexpr (Call::good) {
+      using shape = typename detail::shape_of<Call, F>::type;
+      auto state = std::make_shared<detail::single<typename Call::result>>();
+      detail::one_call<shape, F, A...> input(f, args...);
+      detail::call_options o{.chunksize = 1, .one_chunk = true};
+      if (wait) engine_->run(state, shape::entry, input, o);
+      else engine_->submit(state, shape::entry, input, o);
+      return state;
+    } else {
+      return detail::uncallable{};
+    }
+  }
+
   /// The state of a map, submitted; waited for when `wait`.
   template <bool Star, class Call, class F, class... Rs>
   auto run(bool wait, const task_options& options, F& f, Rs&... ranges) {

@@ -257,7 +257,7 @@ void worker_half::answer(bool retired) {
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);
   PROCPOOL_STEP("worker: reply written, not published");
-  r.word.store(at_ + 1, std::memory_order_release);
+  r.word.store(lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: reply published, parent not woken");
   ++at_;
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -272,7 +272,8 @@ void worker_half::answer(bool retired) {
 
 void worker_half::free_released() noexcept {
   std::erase_if(held_, [this](const held& h) {
-    if (window_.replies[h.index % ring_slots].word.load(std::memory_order_acquire) == h.index + 1)
+    if (window_.replies[h.index % ring_slots].word.load(std::memory_order_acquire) ==
+        lap_of(h.index))
       return false;
     arena_.free(h.block, h.size);
     return true;

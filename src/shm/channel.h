@@ -49,9 +49,11 @@ enum class worker_state : std::uint32_t { starting, ready, failed };
 
 class parent_half {
  public:
-  parent_half(header& head, window& own, std::size_t results_size) noexcept
+  /// `first`: the ring index to begin with; any is as good as any other.
+  parent_half(header& head, window& own, std::size_t results_size,
+              std::uint32_t first = 0) noexcept
       : head_(head), window_(own), results_(reinterpret_cast<std::byte*>(&own) + results_at),
-        results_size_(results_size) {}
+        results_size_(results_size), tail_(first), read_(first), oldest_(first) {}
 
   /// Before a worker is started here. `suspicious`: the one before may have written anything.
   void prepare(bool suspicious) noexcept;
@@ -81,7 +83,7 @@ class parent_half {
   /// There is something to read (from any thread).
   [[nodiscard]] bool ready() const noexcept {
     std::uint32_t index = read_.load(std::memory_order_relaxed);
-    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) == index + 1;
+    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) == lap_of(index);
   }
   /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker wrote
   /// something that no worker writes.
@@ -107,9 +109,9 @@ class parent_half {
   const std::byte* results_;
   std::size_t results_size_;
   // Ring indices: oldest_ <= read_ <= tail_. Slots before oldest_ are free.
-  std::uint32_t tail_ = 0;
-  std::atomic<std::uint32_t> read_{0};
-  std::uint32_t oldest_ = 0;
+  std::uint32_t tail_;
+  std::atomic<std::uint32_t> read_;
+  std::uint32_t oldest_;
   std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
   std::array<bool, ring_slots> released_{};
   bool corrupt_ = false;

@@ -58,7 +58,7 @@ inline constexpr std::uint64_t in_slot = ~std::uint64_t{0};
 
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
-  std::atomic<std::uint32_t> word;      // the ring index + 1, once the reply is whole
+  std::atomic<std::uint32_t> word;      // the lap of its ring index, once the reply is whole; else 0
   std::uint32_t retired;                // 1: the worker leaves after this one
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
   std::uint32_t reserved;
