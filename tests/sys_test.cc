@@ -165,8 +165,7 @@ TEST(SysTest, SigmaskReportsByErrno) {
   EXPECT_EQ(errno, EINVAL);
 }
 
-// ---- fd
-// ----------------------------------------------------------------------------------------------
+// ---- fd -----------------------------------------------------------------------------------------
 
 bool is_open(int number) { return ::fcntl(number, F_GETFD) != -1; }
 
@@ -204,8 +203,7 @@ TEST(FdTest, ClosingLeavesErrnoAlone) {
   EXPECT_EQ(errno, ENOSPC);
 }
 
-// ---- futex
-// -------------------------------------------------------------------------------------------
+// ---- futex --------------------------------------------------------------------------------------
 
 TEST(FutexTest, ReturnsAtOnceWhenTheWordHasChanged) {
   std::atomic<std::uint32_t> word{1};

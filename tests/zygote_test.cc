@@ -92,8 +92,7 @@ class ZygoteTest : public ::testing::Test {
   census before_;
 };
 
-// ---- what became of a worker
-// -------------------------------------------------------------------------
+// ---- what became of a worker --------------------------------------------------------------------
 
 int end_of_worker(const child_function& child) {
   zygote_client client(child);
@@ -154,8 +153,7 @@ TEST_F(ZygoteTest, TwoHundredWorkersAreLaunchedAndReported) {
   EXPECT_EQ(client.read(), std::nullopt);
 }
 
-// ---- ending workers
-// ----------------------------------------------------------------------------------
+// ---- ending workers -----------------------------------------------------------------------------
 
 TEST_F(ZygoteTest, StubbornAndStoppedWorkersCanBeKilled) {
   zygote_client client(ignore_sigterm);
@@ -258,8 +256,7 @@ TEST_F(ZygoteTest, CopyOfTheOwnerEndsNothing) {
   EXPECT_TRUE(is_alive(worker));
 }
 
-// ---- asking more than it can take
-// --------------------------------------------------------------------
+// ---- asking more than it can take ---------------------------------------------------------------
 
 TEST_F(ZygoteTest, FullSocketDoesNotBlockAndLosesNothing) {
   zygote_client client([](auto, auto) {});
@@ -296,8 +293,7 @@ TEST_F(ZygoteTest, ReportsThatNobodyReadsWaitAndStillLeaveItAnswering) {
   EXPECT_EQ(client.read(), std::nullopt);
 }
 
-// ---- the process it is made in
-// -----------------------------------------------------------------------
+// ---- the process it is made in ------------------------------------------------------------------
 
 TEST_F(ZygoteTest, OwnerThatIgnoresSigchldHearsStatusesAllTheSame) {
   struct sigaction ignore {};
@@ -421,8 +417,7 @@ TEST_F(ZygoteTest, ThreadsInsideTheLoaderDoNotBreakTheCopies) {
               6 << 8);
 }
 
-// ---- text not yet written
-// ----------------------------------------------------------------------------
+// ---- text not yet written -----------------------------------------------------------------------
 
 TEST_F(ZygoteTest, TextIsPrintedOnce) {
   std::string path = ::testing::TempDir() + "/zygote_text_XXXXXX";
@@ -470,8 +465,7 @@ TEST_F(ZygoteTest, ThreadThatReadsStandardInputDoesNotHoldItUp) {
   }));
 }
 
-// ---- the owner's death
-// -------------------------------------------------------------------------------
+// ---- the owner's death --------------------------------------------------------------------------
 
 TEST_F(ZygoteTest, NothingOutlivesAnOwnerKilledAtAnyMoment) {
   struct pids {
@@ -543,8 +537,7 @@ TEST_F(ZygoteTest, NothingOutlivesAnOwnerKilledWhileLaunching) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
-// ---- messages
-// ----------------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------
 
 TEST_F(ZygoteTest, WordsThatNoOwnerSaysEndIt) {
   const request good{request_kind::launch, 0, 0, 0};

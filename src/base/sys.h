@@ -38,8 +38,7 @@ T check(T result, const char* what) {
   return result;
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 int memfd_create(const char* name, unsigned flags) noexcept;
 int ftruncate(int fd, off_t size) noexcept;
@@ -50,8 +49,7 @@ int munmap(void* address, std::size_t size) noexcept;
 int madvise(void* address, std::size_t size, int advice) noexcept;
 int mprotect(void* address, std::size_t size, int protection) noexcept;
 
-// ---- descriptors
-// -----------------------------------------------------------------------------------
+// ---- descriptors --------------------------------------------------------------------------------
 
 int open(const char* path, int flags) noexcept;
 int openat(int directory, const char* path, int flags) noexcept;
@@ -81,8 +79,7 @@ int epoll_wait(int epoll, epoll_event* events, int most, const timespec* timeout
 /// Null timeout: without end. A signal ends a wait that has a timeout with EINTR.
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout) noexcept;
 
-// ---- processes
-// -------------------------------------------------------------------------------------
+// ---- processes ----------------------------------------------------------------------------------
 
 /// glibc's fork, not the bare system call: malloc and stdio are usable in the child of a threaded
 /// parent, and pthread_atfork handlers run.
@@ -106,8 +103,7 @@ int thread_sigmask(int how, const sigset_t* set, sigset_t* old) noexcept;
 int getcpu() noexcept;
 int sched_getaffinity(pid_t pid, std::size_t size, cpu_set_t* set) noexcept;
 
-// ---- futex, across processes
-// -----------------------------------------------------------------------
+// ---- futex, across processes --------------------------------------------------------------------
 
 /// FUTEX_WAIT_BITSET without FUTEX_PRIVATE_FLAG. `deadline`: absolute, CLOCK_MONOTONIC; null: none.
 int futex_wait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
