@@ -22,7 +22,8 @@ ALLOWED = {
     "src/shm": BELOW | {"src/shm"},
     "src/process": BELOW | {"src/process"},
     "src/local": BELOW | {"src/core", "src/shm", "src/process", "src/local"},
-    "examples": {"include/procpool"},
+    "examples": {"include/procpool", "examples/wordcount"},
+    "examples/wordcount": {"include/procpool", "examples/wordcount"},
 }
 # The composition root: the one file of src/ that names every part.
 ROOT_FILE = "src/make_engine.cc"
@@ -47,7 +48,7 @@ def includes(path):
 
 def target_of(root, mark, name):
     """The file of this tree an include means, relative to root; None: it is somebody else's."""
-    for base in ("include", "src"):
+    for base in ("include", "src", "examples"):
         if (root / base / name).is_file():
             return f"{base}/{name}"
     return None if mark == "<" else "?"

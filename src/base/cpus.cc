@@ -52,7 +52,7 @@ int cpus_of_quota(const std::string& cpu_max) {
   if (bad != std::errc() || after == end) return 0;
   if (std::from_chars(after + 1, end, period).ec != std::errc() || quota <= 0 || period <= 0)
     return 0;
-  return static_cast<int>(std::min<std::int64_t>((quota + period - 1) / period, 1 << 20));
+  return static_cast<int>(std::min<std::int64_t>((quota - 1) / period + 1, 1 << 20));
 }
 
 int usable_cpus() {

@@ -36,8 +36,8 @@ std::vector<count> counts() {
   return all;
 }
 
-void arm(const char* call, std::uint64_t nth, int error) noexcept {
-  if (tally* t = table.load(); t != nullptr) t->arm(call, nth, error);
+void arm(const char* call, std::uint64_t nth, int error, std::uint64_t times) noexcept {
+  if (tally* t = table.load(); t != nullptr) t->arm(call, nth, error, times);
 }
 
 bool fired() noexcept {

@@ -22,8 +22,8 @@ bool strikes(const char* call) noexcept;
 /// Begins to count, from zero, with nothing armed. Before the processes that shall share it.
 void reset();
 std::vector<count> counts();
-/// The nth call of `call` from now on fails with `error`.
-void arm(const char* call, std::uint64_t nth, int error) noexcept;
+/// The nth call of `call` from now on fails with `error`, and so do those behind it, `times` in all.
+void arm(const char* call, std::uint64_t nth, int error, std::uint64_t times = 1) noexcept;
 /// Whether what was armed last has happened.
 bool fired() noexcept;
 
@@ -32,7 +32,7 @@ bool fired() noexcept;
 constexpr bool strikes(const char*) noexcept { return false; }
 inline void reset() {}
 inline std::vector<count> counts() { return {}; }
-inline void arm(const char*, std::uint64_t, int) noexcept {}
+inline void arm(const char*, std::uint64_t, int, std::uint64_t = 1) noexcept {}
 inline bool fired() noexcept { return false; }
 
 #endif

@@ -35,16 +35,19 @@ class tally {
   bool hit(const char* name, int& value) noexcept {
     entry* e = find(name);
     if (e == nullptr) return false;
-    if (e->hits.fetch_add(1) + 1 != e->trip.load()) return false;
+    const std::uint64_t trip = e->trip.load();
+    const std::uint64_t now = e->hits.fetch_add(1) + 1;
+    if (trip == 0 || now < trip || now - trip >= e->times.load()) return false;
     value = e->value.load();
     fired_.store(true);
     return true;
   }
-  /// Arms the nth hit from now on, counted over all processes.
-  void arm(const char* name, std::uint64_t nth, int value) noexcept {
+  /// Arms the nth hit from now on, counted over all processes, and those that follow up to `times`.
+  void arm(const char* name, std::uint64_t nth, int value, std::uint64_t times = 1) noexcept {
     fired_.store(false);
     if (entry* e = find(name); e != nullptr) {
       e->value.store(value);
+      e->times.store(times);
       e->trip.store(e->hits.load() + nth);
     }
   }
@@ -72,6 +75,7 @@ class tally {
     char name[108] = {};
     std::atomic<std::uint64_t> hits{0};
     std::atomic<std::uint64_t> trip{0};  // the hit, counted from 1, that trips; 0: none
+    std::atomic<std::uint64_t> times{1};  // how many in a row do
     std::atomic<int> value{0};
   };
 

@@ -17,7 +17,13 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
       scheduler_(backend_->workers(), backend_->room(), options_.quota),
       graves_(backend_->workers()) {}
 
-engine::~engine() = default;
+// A task that was taken back whole stands in a worker's ring until that worker passes it: the last ones are
+// never answered when the workers leave first.
+engine::~engine() {
+  if (!options_.own_process()) return;  // a forked copy: blocks lie in memory that is the owner's
+  for (parcel* p : parcels_)
+    if (p != nullptr && --p->users == 0) delete p;
+}
 
 void engine::start() {
   if (options_.caller_runs) return;
@@ -103,6 +109,7 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
       call->extend(total + n);
       lock l(mutex_);
       enqueue(id, std::move(p), total, n);
+      drop_if_stopped(id);
       pump(clock::now());
       total += n;
     }
@@ -154,7 +161,7 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
     } catch (...) {
       l.lock();
       calls_[id].open = false;
-      calls_[id].dropped = true;
+      calls_[id].dropped = calls_[id].stopped = true;
       drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
       settle(id);
       throw;
@@ -235,9 +242,19 @@ void engine::not_from_callback() const {
         "bringing it");
 }
 
-// Whoever stops attending wakes one that waits, to attend in its place.
+// Whoever stops attending wakes one that waits, to attend in its place. When there is none, the background
+// thread must not sleep longer than the one did that left.
 void engine::hand_over() {
-  if (driver_ == std::thread::id() && !waiters_.empty()) waiters_.front()->woken.notify_one();
+  if (driver_ != std::thread::id()) return;
+  if (!waiters_.empty()) {
+    waiters_.front()->woken.notify_one();
+    return;
+  }
+  sleeping_until_ = background_until_;
+  if (auto due = next_deadline(); due < sleeping_until_) {
+    sleeping_until_ = due;
+    backend_->interrupt();
+  }
 }
 
 void engine::make_ready(detail::completion& what) {
@@ -311,7 +328,7 @@ void engine::abandon(detail::batch& call) {
   call.gather_in = nullptr;
   if (call.ready() || access::call(call) == 0) return;
   call_id id = access::call(call) - 1;
-  calls_[id].dropped = true;
+  calls_[id].dropped = calls_[id].stopped = true;
   drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
   settle(id);
 }
@@ -352,7 +369,7 @@ bool engine::join(clock::time_point deadline) {
     lock l(mutex_);
     if (state_ == state::running)
       throw std::logic_error("procpool: join() before close() or terminate()");
-    if (backend_->gone()) make_ready(gone_);
+    if (backend_->gone() && reading_ == 0) make_ready(gone_);
   }
   return wait(gone_, deadline);
 }

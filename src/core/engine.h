@@ -79,6 +79,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;
     bool dropped = false;  // nobody wants the results
+    bool stopped = false;  // what has not started never will: dropped, or failed fast
   };
   /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its worker.
   struct delivery {
@@ -139,6 +140,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   bool take_back(task_id id);
   /// Takes back and fails every item of the call that has not been claimed.
   void drop_unstarted(call_id id, const std::exception_ptr& error);
+  /// The same for what came back of a call that had been dropped from before.
+  void drop_if_stopped(call_id id);
   void fail_all_calls(const std::function<std::exception_ptr()>& error);
   void settle(call_id id);
   void maybe_retire();
@@ -158,11 +161,14 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   bool stop_ = false;
   bool orphaned_ = false;  // the pool was destroyed by a callback: the thread ends by itself
   clock::time_point sleeping_until_ = never;  // whoever waits for the backend
+  // The background thread; while it is awake, the least there is: it looks by itself.
+  clock::time_point background_until_ = clock::time_point::min();
   scheduler scheduler_;
   std::vector<call_record> calls_;   // by call_id
   std::vector<parcel*> parcels_;     // by task_id
   std::vector<grave> graves_;       // by worker
   std::size_t open_calls_ = 0;
+  std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;
   std::thread::id driver_;  // who attends the backend
   std::deque<detail::waiter*> waiters_;

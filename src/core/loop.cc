@@ -43,7 +43,7 @@ bool engine::step(lock& l) {
     for (delivery& d : deliveries) account(d);
   }
   if (!deliveries.empty()) pump(now);
-  if (backend_->gone() && !gone_.ready()) make_ready(gone_);
+  if (backend_->gone() && reading_ == 0 && !gone_.ready()) make_ready(gone_);
   return !events.empty();
 }
 
@@ -89,6 +89,7 @@ void engine::read_by(delivery& d, const task_reply& r, const scheduler::task& t)
   d.worker = r.worker;
   d.ticket = r.ticket;
   ++graves_[r.worker].readers;
+  ++reading_;
 }
 
 void engine::bury_if_unread(worker_id worker) {
@@ -117,18 +118,21 @@ void engine::take_in_reply(const task_reply& r, std::vector<delivery>& out,
     scheduler_.leaving(r.worker);
     share_parcel(r.task, scheduler_.split(r.task, r.done));
     forget(r.task);
+    drop_if_stopped(d.call);
   }
   out.push_back(std::move(d));
 }
 
 void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
   if (state_ == state::terminated || state_ == state::broken) return;
+  std::vector<call_id> put_back;
   // Newest first, so that what is put back at the head of the queue keeps its order.
   for (auto left = e.left.rbegin(); left != e.left.rend(); ++left) {
     task_reply& r = left->reply;
     const scheduler::task t = scheduler_[r.task];
     std::uint32_t over = r.done + (left->started ? 1 : 0);
     scheduler_.answered(r.task, 0, {}, now);
+    if (over < t.count) put_back.push_back(t.call);
     if (over == 0 && t.count != 0) {
       scheduler_.requeue(r.task);
       continue;
@@ -145,6 +149,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
     if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
     forget(r.task);
   }
+  for (call_id call : put_back) drop_if_stopped(call);
 }
 
 void engine::account(delivery& d) {
@@ -153,6 +158,7 @@ void engine::account(delivery& d) {
     scheduler_.released(d.worker);
   }
   --graves_[d.worker].readers;
+  --reading_;
   bury_if_unread(d.worker);
   if (!d.batch) return;
   call_record& c = calls_[d.call];
@@ -160,6 +166,7 @@ void engine::account(delivery& d) {
   c.remaining -= d.reply.done + (d.error ? 1 : 0);
   if (d.failed != 0 && c.fail_fast) {
     c.fail_fast = false;
+    c.stopped = true;
     drop_unstarted(d.call, std::make_exception_ptr(task_cancelled()));
   }
   settle(d.call);
@@ -251,6 +258,12 @@ void engine::drop_unstarted(call_id id, const std::exception_ptr& error) {
     if (scheduler_[t].queued) fail_task(t, error);
 }
 
+void engine::drop_if_stopped(call_id id) {
+  if (!calls_[id].stopped) return;
+  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+  settle(id);
+}
+
 /// Tells the call's waiters when every item has its outcome.
 void engine::settle(call_id id) {
   call_record& c = calls_[id];
@@ -317,9 +330,11 @@ void engine::background() {
     }
     if (!callbacks_.empty() || over()) continue;
     auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
+    background_until_ = until;
     l.unlock();
     backend_->wait_in_background(until);
     l.lock();
+    background_until_ = clock::time_point::min();
   }
 }
 

@@ -91,6 +91,7 @@ void work(link& parent, const detail::encoded_call* initializer, std::uint32_t q
     PROCPOOL_STEP("worker: before the initializer");
     auto error = run_call(*initializer);
     flush_output();
+    PROCPOOL_STEP("worker: after the initializer");
     if (error) {
       parent.failed(*error);
       return;
@@ -105,6 +106,7 @@ void work(link& parent, const detail::encoded_call* initializer, std::uint32_t q
     if (!task) return;
     run_task(task->entry, task->type, *task->run);
     flush_output();
+    PROCPOOL_STEP("worker: items run, reply not written");
     if (quota != 0) left -= parent.claimed();
     parent.answer(left == 0);
     if (left == 0) return;

@@ -104,7 +104,11 @@ void bell::join_background() noexcept {
   epoll_event e{};
   e.events = EPOLLIN;
   e.data.u64 = from_all;
-  sys::epoll_ctl(background_.get(), EPOLL_CTL_ADD, all_.get(), &e);
+  if (sys::epoll_ctl(background_.get(), EPOLL_CTL_ADD, all_.get(), &e) == 0 || errno == EEXIST)
+    return;
+  // No memory: the background thread sees to it that this is tried again.
+  in_background_ = false;
+  interrupt();
 }
 
 void bell::leave_background() noexcept {

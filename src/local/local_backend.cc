@@ -125,7 +125,7 @@ core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer
 }
 
 void local_backend::poll(std::vector<core::event>& to) {
-  if (bell_->control_due()) {
+  if (bell_->control_due() || supervisor_->holds_news()) {
     std::vector<supervisor::ended> ended;
     supervisor_->read(ended);
     for (const auto& e : ended) lose(e, to);

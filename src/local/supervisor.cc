@@ -28,8 +28,7 @@ void supervisor::fill() {
   for (std::uint32_t w = 0; w < places_.size(); ++w) {
     launch(w);
     while (places_[w].at == stage::launching || places_[w].waits) {
-      std::vector<ended> none;
-      read(none);
+      read(early_);
       if (refused_forks_ != 0) {
         errno = places_[w].pid;  // see refused()
         sys::raise("starting a worker");
@@ -105,6 +104,10 @@ supervisor::clock::time_point supervisor::next_deadline() const noexcept {
 // ---- watching ----------------------------------------------------------------------------------------
 
 void supervisor::read(std::vector<ended>& to) {
+  if (&to != &early_) {
+    to.insert(to.end(), early_.begin(), early_.end());
+    early_.clear();
+  }
   while (auto r = zygote_.read()) {
     if (r->kind == report_kind::ready || r->worker >= places_.size()) continue;
     place& p = places_[r->worker];

@@ -54,6 +54,8 @@ class supervisor {
   };
   /// Takes in what the zygote reports; appends the ends.
   void read(std::vector<ended>& to);
+  /// There is something to read() that no descriptor tells of: workers that ended during fill().
+  [[nodiscard]] bool holds_news() const noexcept { return !early_.empty(); }
   void is_up(std::uint32_t worker) noexcept;
   /// It ended before it was ready; `cause`: what its initializer threw, when it did.
   void failed_to_start(std::uint32_t worker, const core::fate& how, std::exception_ptr cause);
@@ -95,6 +97,7 @@ class supervisor {
   bool has_initializer_;
   std::function<void(std::uint32_t, bool)> prepare_;
   std::vector<place> places_;
+  std::vector<ended> early_;  // they ended while fill() waited for others
   bool retiring_ = false;
   bool stopping_ = false;
   bool gone_ = false;

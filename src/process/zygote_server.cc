@@ -128,7 +128,8 @@ void server::receive() {
   for (;;) {
     request r;
     const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
-    if (size == -1 && errno == EAGAIN) return;
+    // Nothing is there, or there is no memory to take it: poll says when to try again.
+    if (size == -1 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;
     // Its end, an error, or words that no owner says: there is no owner to serve.
     if (size != sizeof r || !makes_sense(r)) stop(EXIT_SUCCESS);
     switch (r.kind) {
@@ -175,6 +176,7 @@ void server::become_worker(const request& r) {
     sigemptyset(&none);
     sys::thread_sigmask(SIG_SETMASK, &none, nullptr);
     child_(r.worker, r.generation);
+    PROCPOOL_STEP("worker: leaves");
   } catch (...) {
     // The frames above are the zygote's and, further up, a copy of the user's: nothing returns to
     // those. Nor does pthread_exit, whose unwinding stops here; it must not reach this block's end.

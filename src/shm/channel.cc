@@ -118,7 +118,11 @@ std::optional<std::span<const std::byte>> parent_half::bytes_of(
 }
 
 std::optional<answer> parent_half::read() noexcept {
-  if (unanswered() == 0 || corrupt_ || !ready()) return std::nullopt;
+  if (corrupt_ || !ready()) return std::nullopt;
+  if (unanswered() == 0) {  // an answer that nobody asked for would keep ready() true for ever
+    corrupt_ = true;
+    return std::nullopt;
+  }
   std::uint32_t index = read_.load(std::memory_order_relaxed);
   reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
@@ -166,7 +170,9 @@ worker_half::worker_half(const header& head, window& own, std::size_t results_si
 void worker_half::report(worker_state state) {
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (state == worker_state::failed) r.written.store(out_.size(), std::memory_order_relaxed);
+  PROCPOOL_STEP("worker: before its state is published");
   window_.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
+  PROCPOOL_STEP("worker: state published, parent not woken");
   std::uint64_t one = 1;
   sys::write(wake_parent_, &one, sizeof one);
 }
@@ -189,6 +195,7 @@ void worker_half::wait_for_task() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     PROCPOOL_STEP("worker: about to sleep");
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
+    PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
   }
 }
@@ -203,7 +210,10 @@ std::optional<worker_half::task> worker_half::receive(std::uint32_t quota) {
   wait_for_task();
   PROCPOOL_STEP("worker: sees a task, nothing claimed");
   const task_slot& t = window_.tasks[at_ % ring_slots];
-  if (t.module == 0 && t.offset == 0) return std::nullopt;
+  if (t.module == 0 && t.offset == 0) {
+    PROCPOOL_STEP("worker: told to leave");
+    return std::nullopt;
+  }
   received_at_ = std::chrono::steady_clock::now();
   reply_slot& r = window_.replies[at_ % ring_slots];
   out_.start(r);
@@ -240,6 +250,7 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   } else {
     claimed_at = half.received_at_;
   }
+  PROCPOOL_STEP("worker: before a claim");
   std::uint32_t n = shm::claim(half.window_.tasks[half.at_ % ring_slots].word, most, from);
   if (n == 0) return false;
   claimed += n;
@@ -275,6 +286,7 @@ void worker_half::free_released() noexcept {
     if (window_.replies[h.index % ring_slots].word.load(std::memory_order_acquire) ==
         lap_of(h.index))
       return false;
+    PROCPOOL_STEP("worker: block given back by the parent");
     arena_.free(h.block, h.size);
     return true;
   });

@@ -214,7 +214,7 @@ class many final : public batch, public result_state<mapped<R>> {
     all.reserve(size_);
     auto error = errors_.sorted().begin();
     for (std::size_t i = 0; i < size_; ++i) {
-      if (error != errors_.sorted().end() && error->first == i) all.push_back((error++)->second);
+      if (error != errors_.sorted().end() && error->first == i) all.emplace_back((error++)->second);
       else all.push_back(take_value(i));
     }
     return all;

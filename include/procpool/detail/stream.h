@@ -205,8 +205,9 @@ struct kept {
   std::remove_reference_t<R>& get() { return range; }
 };
 
+/// Hidden as `I` is: g++ warns of a field's type that is less visible than the class.
 template <class I, class F, class... Rs>
-class typed_stream final : public stream<typename I::result> {
+class [[gnu::visibility("hidden")]] typed_stream final : public stream<typename I::result> {
   using base = stream<typename I::result>;
 
  public:

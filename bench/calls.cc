@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// One call there and back; many small ones at once.
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "procpool/procpool.h"
+#include "raw.h"
+#include "table.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr int tasks = 10'000;
+
+int increment(int x) { return x + 1; }
+
+void say_quantiles(benchmark::State& state, bench::samples& times) {
+  state.counters["p50"] = times.quantile(0.5);
+  state.counters["p99"] = times.quantile(0.99);
+}
+
+void apply(benchmark::State& state) {
+  procpool::pool pool(1);
+  for (int i = 0; i < 100; ++i) pool.apply(increment, i);
+  bench::samples times;
+  int x = 0;
+  for (auto _ : state) {
+    const auto start = bench::clock::now();
+    x = pool.apply(increment, x);
+    times.add(bench::clock::now() - start);
+  }
+  say_quantiles(state, times);
+}
+
+void ping_pong(benchmark::State& state, std::chrono::nanoseconds spin) {
+  bench::shared<bench::two_words> words;
+  bench::partner child([&] {
+    for (std::uint32_t n = 1;; ++n) {
+      words->there.wait_for(n, spin);
+      words->back.set(n);
+    }
+  });
+  bench::samples times;
+  std::uint32_t n = 0;
+  for (auto _ : state) {
+    const auto start = bench::clock::now();
+    words->there.set(++n);
+    words->back.wait_for(n, spin);
+    times.add(bench::clock::now() - start);
+  }
+  say_quantiles(state, times);
+}
+void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 20us); }
+void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0us); }
+
+void apply_async(benchmark::State& state) {
+  procpool::pool pool;
+  std::vector<procpool::async_result<int>> results(tasks);
+  for (auto _ : state) {
+    for (int i = 0; i < tasks; ++i)
+      results[static_cast<std::size_t>(i)] = pool.apply_async(increment, i);
+    for (auto& r : results) benchmark::DoNotOptimize(r.get());
+  }
+  state.SetItemsProcessed(state.iterations() * tasks);
+}
+
+/// A ring of slots, each with its own state: 0 free, 1 a task, 2 its result.
+struct ring {
+  struct slot {
+    std::atomic<std::uint32_t> state{0};
+    int value = 0;
+  };
+  std::array<slot, 4096> slots;
+};
+
+void ring_of_tasks(benchmark::State& state) {
+  bench::shared<ring> r;
+  const auto wait_for = [](std::atomic<std::uint32_t>& word, std::uint32_t wanted) {
+    for (int i = 1; word.load(std::memory_order_acquire) != wanted; ++i)
+      if (i % 1024 == 0) sched_yield();
+  };
+  bench::partner child([&] {
+    for (std::size_t n = 0;; ++n) {
+      auto& slot = r->slots[n % r->slots.size()];
+      wait_for(slot.state, 1);
+      slot.value = increment(slot.value);
+      slot.state.store(2, std::memory_order_release);
+    }
+  });
+  std::size_t sent = 0;
+  std::size_t taken = 0;
+  for (auto _ : state) {
+    const std::size_t end = taken + tasks;
+    while (taken < end) {
+      for (; sent < end && sent - taken < r->slots.size() / 2; ++sent) {
+        auto& slot = r->slots[sent % r->slots.size()];
+        slot.value = static_cast<int>(sent);
+        slot.state.store(1, std::memory_order_release);
+      }
+      auto& slot = r->slots[taken % r->slots.size()];
+      wait_for(slot.state, 2);
+      benchmark::DoNotOptimize(slot.value);
+      slot.state.store(0, std::memory_order_relaxed);
+      ++taken;
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * tasks);
+}
+
+BENCHMARK(apply)->UseRealTime();
+BENCHMARK(ping_pong_spinning)->UseRealTime();
+BENCHMARK(ping_pong_sleeping)->UseRealTime();
+BENCHMARK(apply_async)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(ring_of_tasks)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+using enum bench::quantity;
+const bench::compare round_trip({"apply, p50", p50, "apply", "ping_pong_spinning",
+                                 "futex ping-pong, spinning first"});
+const bench::compare asleep({"apply, p50", p50, "apply", "ping_pong_sleeping",
+                             "futex ping-pong, always asleep"});
+const bench::compare many({"apply_async, 10,000 and get", tasks_per_second, "apply_async",
+                           "ring_of_tasks", "a ring of slots, one process"});
+
+}  // namespace

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// What is compared with what: each benchmark file names its rows, main() prints them after the run.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bench {
+
+/// What of a benchmark's medians is compared; a time is better when small, a rate when large.
+enum class quantity { p50, time, tasks_per_second, bytes_per_second };
+
+struct row {
+  std::string name;
+  quantity what;
+  std::string ours;  ///< the benchmark's name
+  std::string raw;   ///< what the same costs by hand, in the same run
+  std::string raw_is;
+};
+
+std::vector<row>& rows();
+
+/// A file-scope `static bench::compare x(...)` adds a row.
+struct compare {
+  explicit compare(row r) { rows().push_back(std::move(r)); }
+};
+
+}  // namespace bench

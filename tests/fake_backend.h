@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+// Workers made by hand: a backend whose tasks the test itself takes, answers, or dies under. No
+// process, no shared memory. Every function may be called from any thread.
+#pragma once
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "core/backend.h"
+
+namespace procpool::core {
+
+class fake_backend final : public backend {
+ public:
+  struct sent {
+    task_id task;
+    std::uint32_t count;  // as it was sent
+    std::uint32_t kept;   // less what was taken back
+    std::uint32_t claimed = 0;
+    std::vector<std::byte> parcel;
+    std::uint32_t first;
+  };
+
+  explicit fake_backend(std::uint32_t workers, std::uint32_t slots = 16)
+      : rings_(workers), is_up_(workers), slots_(slots) {}
+
+  // ---- what the test does as a worker
+  void up(worker_id w) {
+    std::lock_guard hold(mutex_);
+    is_up_[w] = true;
+    happen(worker_up{w});
+  }
+  /// Claims up to n items of the task at hand; returns how many are claimed now.
+  std::uint32_t claim(worker_id w, std::uint32_t n) {
+    std::lock_guard hold(mutex_);
+    sent& s = rings_[w].front();
+    return s.claimed = std::min(s.kept, s.claimed + n);
+  }
+  /// Answers the task at hand, whole.
+  void finish(worker_id w) { answer(w, ~std::uint32_t{0}); }
+  /// Answers the task at hand up to item `done`, and leaves; what else it holds is left.
+  void retire(worker_id w, std::uint32_t done) {
+    answer(w, done);
+    lose(w, 0, false, true, 0);
+  }
+  /// Ends in the middle of item `done` of the task at hand; or, not `started`, between two items.
+  void die(worker_id w, std::uint32_t done = 0, bool started = true, int status = 9) {
+    lose(w, done, started, false, status);
+  }
+  void break_down(const broken& why) {
+    std::lock_guard hold(mutex_);
+    happen(why);
+  }
+
+  // ---- what the test sees
+  std::vector<sent> ring(worker_id w) const {
+    std::lock_guard hold(mutex_);
+    return {rings_[w].begin(), rings_[w].end()};
+  }
+  std::size_t held(worker_id w) const { return ring(w).size(); }
+  /// Everything that happened has been dealt with, and whoever should wait does.
+  bool quiet() const {
+    std::lock_guard hold(mutex_);
+    return events_.empty() && (attended_ ? waiting_ : in_background_);
+  }
+  /// Until when the background thread sleeps, when it does.
+  clock::time_point background_deadline() const {
+    std::lock_guard hold(mutex_);
+    return in_background_ ? background_deadline_ : clock::time_point::min();
+  }
+  bool waiting() const { return std::lock_guard(mutex_), waiting_; }
+  std::size_t unreleased() const { return std::lock_guard(mutex_), replies_.size(); }
+  std::vector<worker_id> buried() const { return std::lock_guard(mutex_), buried_; }
+  bool retired() const { return std::lock_guard(mutex_), retiring_; }
+  bool killed() const { return std::lock_guard(mutex_), killed_; }
+  std::size_t blocks() const { return std::lock_guard(mutex_), blocks_; }
+  void set_deadline(clock::time_point t) {
+    std::lock_guard hold(mutex_);
+    own_deadline_ = t;
+  }
+  /// The nth send from now on throws.
+  void fail_send(int nth) {
+    std::lock_guard hold(mutex_);
+    failing_send_ = nth;
+  }
+
+  // ---- backend
+  [[nodiscard]] std::uint32_t workers() const override {
+    return static_cast<std::uint32_t>(rings_.size());
+  }
+  [[nodiscard]] std::uint32_t room() const override { return slots_; }
+  block allocate(std::size_t size) override {
+    std::lock_guard hold(mutex_);
+    ++blocks_;
+    return {new std::byte[size], size};
+  }
+  void free(block b) noexcept override {
+    std::lock_guard hold(mutex_);
+    --blocks_;
+    delete[] b.data;
+  }
+  void send(worker_id w, const task_message& m) override {
+    std::lock_guard hold(mutex_);
+    if (failing_send_ > 0 && --failing_send_ == 0) throw std::bad_alloc();
+    rings_[w].push_back({m.task, m.count, m.count, 0, {m.parcel.begin(), m.parcel.end()}, m.first});
+  }
+  void flush() override {}
+  std::uint32_t recall(worker_id w, task_id task, std::uint32_t keep) override {
+    std::lock_guard hold(mutex_);
+    sent* s = find(w, task);
+    return s == nullptr ? ~std::uint32_t{0}
+                        : s->kept = std::min(s->kept, std::max(keep, s->claimed));
+  }
+  [[nodiscard]] std::uint32_t claimed(worker_id w, task_id task) override {
+    std::lock_guard hold(mutex_);
+    sent* s = find(w, task);
+    return s == nullptr ? ~std::uint32_t{0} : s->claimed;
+  }
+  void poll(std::vector<event>& to) override {
+    std::lock_guard hold(mutex_);
+    std::move(events_.begin(), events_.end(), std::back_inserter(to));
+    events_.clear();
+    if (killed_ ||
+        (retiring_ && std::none_of(is_up_.begin(), is_up_.end(), [](bool b) { return b; })))
+      gone_ = true;
+  }
+  void release(worker_id, std::uint32_t ticket) override {
+    std::lock_guard hold(mutex_);
+    replies_.erase(ticket);
+  }
+  void bury(worker_id w) override {
+    std::lock_guard hold(mutex_);
+    std::erase_if(replies_, [w](const auto& r) { return r.second.worker == w; });
+    buried_.push_back(w);
+  }
+  void attend(bool) override {
+    std::lock_guard hold(mutex_);
+    attended_ = true;
+  }
+  void leave() override {
+    std::lock_guard hold(mutex_);
+    attended_ = false;
+    changed_.notify_all();
+  }
+  void wait(clock::time_point deadline) override {
+    std::unique_lock hold(mutex_);
+    waiting_ = true;
+    sleep(hold, deadline, [this] { return !events_.empty() || std::exchange(nudged_, false); });
+    waiting_ = false;
+  }
+  void nudge() noexcept override {
+    std::lock_guard hold(mutex_);
+    nudged_ = true;
+    changed_.notify_all();
+  }
+  void wait_in_background(clock::time_point deadline) override {
+    std::unique_lock hold(mutex_);
+    in_background_ = true;
+    background_deadline_ = deadline;
+    sleep(hold, deadline, [this] {
+      return (!attended_ && !events_.empty()) || std::exchange(interrupted_, false);
+    });
+    in_background_ = false;
+  }
+  void interrupt() noexcept override {
+    std::lock_guard hold(mutex_);
+    interrupted_ = true;
+    changed_.notify_all();
+  }
+  void stand_by() override {}
+  [[nodiscard]] clock::time_point next_deadline() const override {
+    std::lock_guard hold(mutex_);
+    return own_deadline_;
+  }
+  void retire_all() override {
+    {
+      std::lock_guard hold(mutex_);
+      retiring_ = true;
+    }
+    for (worker_id w = 0; w < rings_.size(); ++w) lose(w, 0, false, true, 0);
+  }
+  void kill_all() noexcept override {
+    std::lock_guard hold(mutex_);
+    killed_ = true;
+    changed_.notify_all();
+    nudged_ = true;
+  }
+  [[nodiscard]] bool gone() const override { return std::lock_guard(mutex_), gone_; }
+
+ private:
+  struct reply {
+    worker_id worker;
+    std::vector<std::byte> bytes;
+  };
+  template <class Event>
+  void happen(Event e) {  // under mutex_
+    events_.emplace_back(std::in_place_type<Event>, std::move(e));
+    changed_.notify_all();
+  }
+  template <class Ready>
+  void sleep(std::unique_lock<std::mutex>& hold, clock::time_point deadline, Ready ready) {
+    if (deadline == clock::time_point::max())
+      changed_.wait(hold, ready);
+    else
+      changed_.wait_until(hold, deadline, ready);
+  }
+  sent* find(worker_id w, task_id task) {
+    for (sent& s : rings_[w])
+      if (s.task == task) return &s;
+    return nullptr;
+  }
+  // The reply's bytes live until they are released, and a sanitizer sees who reads them later.
+  task_reply reply_to(worker_id w, const sent& s, std::uint32_t done) {
+    std::uint32_t ticket = tickets_++;
+    reply& mine = replies_[ticket] = {w, std::vector<std::byte>(16, std::byte{1})};
+    return {w,
+            ticket,
+            s.task,
+            s.count,
+            std::min(done, s.kept),
+            mine.bytes,
+            0,
+            1000 + static_cast<int>(w)};
+  }
+  void answer(worker_id w, std::uint32_t done) {
+    std::lock_guard hold(mutex_);
+    sent s = std::move(rings_[w].front());
+    rings_[w].pop_front();
+    happen(task_finished{reply_to(w, s, done)});
+  }
+  void lose(worker_id w, std::uint32_t done, bool started, bool retired, int status) {
+    std::lock_guard hold(mutex_);
+    if (!is_up_[w]) return;
+    is_up_[w] = false;
+    worker_lost lost{w, {1000 + static_cast<int>(w), status}, retired, {}};
+    for (const sent& s : rings_[w]) {
+      bool first = lost.left.empty();
+      task_reply r = reply_to(w, s, first ? done : 0);
+      lost.left.push_back({r, first && started && r.done < s.kept});
+    }
+    rings_[w].clear();
+    happen(std::move(lost));
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::deque<sent>> rings_;
+  std::vector<bool> is_up_;
+  std::uint32_t slots_;
+  std::vector<event> events_;
+  std::map<std::uint32_t, reply> replies_;  // by ticket
+  std::vector<worker_id> buried_;
+  std::uint32_t tickets_ = 0;
+  std::size_t blocks_ = 0;
+  int failing_send_ = 0;
+  clock::time_point own_deadline_ = clock::time_point::max();
+  clock::time_point background_deadline_ = clock::time_point::min();
+  bool attended_ = false, waiting_ = false, nudged_ = false;
+  bool in_background_ = false, interrupted_ = false;
+  bool retiring_ = false, killed_ = false, gone_ = false;
+};
+
+}  // namespace procpool::core
