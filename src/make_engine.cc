@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The composition root: reads the options, picks a backend, wires it. The only file that names every part.
+// The composition root: reads the options, picks a backend, wires it. The only file that names
+// every part.
 #include <charconv>
 #include <cstdlib>
 #include <cstring>

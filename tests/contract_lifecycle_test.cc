@@ -123,8 +123,9 @@ void expect_closed(pool& p) {
   EXPECT_THROW(p.try_map(square, xs), pool_closed);
   EXPECT_THROW(p.starmap(sum, pairs), pool_closed);
   EXPECT_THROW(static_cast<void>(p.starmap_async(sum, pairs)), pool_closed);
-  EXPECT_THROW(p.imap(square, xs).next(), pool_closed);
-  EXPECT_THROW(p.imap_unordered(square, xs).next(), pool_closed);
+  EXPECT_THROW(static_cast<void>(p.imap(square, xs)), pool_closed);
+  EXPECT_THROW(static_cast<void>(p.imap(square, ints{})), pool_closed);
+  EXPECT_THROW(static_cast<void>(p.imap_unordered(square, xs)), pool_closed);
 }
 
 TEST_P(lifecycle, nothing_can_be_submitted_after_close) {

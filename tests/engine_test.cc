@@ -262,6 +262,22 @@ TEST_F(engine_test, a_task_that_cannot_be_sent_fails_and_the_others_go_on) {
   EXPECT_EQ(call->all(), (lines{by_0, "no memory", by_0}));
 }
 
+// An exception in the loop itself: every item still has an outcome, whatever had been taken in by
+// then.
+TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_waits_for_ever) {
+  make(1, 1);
+  auto call = submit(3, 1, true);
+  call->bad_item = 0;
+  fake->fail_recalls();  // fail_fast takes back the others
+  fake->claim(0, 1);
+  fake->finish(0);
+  ASSERT_TRUE(pool->wait(*call, detail::engine::clock::now() + 10s));
+  EXPECT_EQ(call->all()[0], "bad");
+  for (std::size_t i : {1u, 2u}) EXPECT_NE(call->all()[i], "");
+  EXPECT_THROW(submit(1, 1), pool_broken);
+  EXPECT_TRUE(fake->killed());
+}
+
 // ---- deaths
 // --------------------------------------------------------------------------------------
 
@@ -743,7 +759,7 @@ TEST(engine_elsewhere, in_another_process_everything_throws_wrong_process) {
   EXPECT_THROW(pool->close(), wrong_process);
   EXPECT_THROW(pool->join(clock::now()), wrong_process);
   EXPECT_NO_THROW(pool->abandon(*call));
-  EXPECT_NO_THROW(pool->terminate());
+  EXPECT_THROW(pool->terminate(), wrong_process);
   here = true;
   pool->shut_down(true);
 }

@@ -91,6 +91,12 @@ class fake_backend final : public backend {
     failing_send_ = nth;
   }
 
+  /// Every recall from now on throws.
+  void fail_recalls() {
+    std::lock_guard hold(mutex_);
+    failing_recalls_ = true;
+  }
+
   // ---- backend
   [[nodiscard]] std::uint32_t workers() const override {
     return static_cast<std::uint32_t>(rings_.size());
@@ -114,6 +120,7 @@ class fake_backend final : public backend {
   void flush() override {}
   std::uint32_t recall(worker_id w, task_id task, std::uint32_t keep) override {
     std::lock_guard hold(mutex_);
+    if (failing_recalls_) throw std::bad_alloc();
     sent* s = find(w, task);
     return s == nullptr ? ~std::uint32_t{0}
                         : s->kept = std::min(s->kept, std::max(keep, s->claimed));
@@ -259,6 +266,7 @@ class fake_backend final : public backend {
   std::vector<worker_id> buried_;
   std::uint32_t tickets_ = 0;
   std::size_t blocks_ = 0;
+  bool failing_recalls_ = false;
   int failing_send_ = 0;
   clock::time_point own_deadline_ = clock::time_point::max();
   clock::time_point background_deadline_ = clock::time_point::min();

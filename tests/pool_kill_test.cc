@@ -159,15 +159,17 @@ verdict load(pool& p) {
                      b.back() == b.front();
             });
 
-  auto stream = p.imap({.chunksize = 3}, number, numbers(first_streamed, streamed));
-  for (int i = 0; i < streamed; ++i) {
-    v.judge(1, static_cast<std::size_t>(i),
-            [&] { return stream.next() == 3 * (first_streamed + i); });
-    if (v.broken != 0) {  // its end: one failure stands for what was not submitted
-      v.broken = items - v.right - v.died - v.wrong;
-      break;
+  try {
+    auto stream = p.imap({.chunksize = 3}, number, numbers(first_streamed, streamed));
+    for (int i = 0; i < streamed && v.broken == 0; ++i) {
+      v.judge(1, static_cast<std::size_t>(i),
+              [&] { return stream.next() == 3 * (first_streamed + i); });
     }
+  } catch (const pool_broken&) {
+    ++v.broken;
   }
+  // A stream's end, or a pool that takes none: one failure stands for what was not submitted.
+  if (v.broken != 0) v.broken = items - v.right - v.died - v.wrong;
   return v;
 }
 

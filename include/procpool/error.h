@@ -81,11 +81,13 @@ class remote_error : public error {
 class wrong_process : public std::logic_error {
  public:
   wrong_process()
-      : std::logic_error("procpool: this pool belongs to another process; make one after the fork") {}
+      : std::logic_error(
+            "procpool: this pool belongs to another process; make one after the fork") {}
 };
 
-/// The process ended under the task: a signal, exit(), _exit(), abort(), pthread_exit(), a kill from
-/// outside. The item it was running failed with this; everything else the worker held was re-run.
+/// The process ended under the task: a signal, exit(), _exit(), abort(), pthread_exit(), a kill
+/// from outside. The item it was running failed with this; everything else the worker held was
+/// re-run.
 class worker_died : public error {
  public:
   enum class cause_type {
@@ -114,7 +116,8 @@ class worker_died : public error {
 /// What is known of the far side of an exception that a task threw. Every class-type exception
 /// rethrown by get() also is one of these:
 ///
-///     catch (const std::out_of_range& e) { if (auto* r = procpool::remote_info::of(e)) log(r->pid); }
+///     catch (const std::out_of_range& e) { if (auto* r = procpool::remote_info::of(e))
+///     log(r->pid); }
 class remote_info {
  public:
   std::string type;  ///< the dynamic type's name as thrown, demangled

@@ -17,17 +17,19 @@ namespace procpool {
 /// How workers come to be.
 enum class start_method {
   fork,        ///< copies of this process as it was when the pool was made: they see all of it
-  in_process,  ///< no workers: tasks run in the calling thread, through the same code; for debugging
+  in_process,  ///< no workers: tasks run in the calling thread, through the same code; for
+               ///< debugging
 };
 
-/// A call to make later, in each worker: a callable and its arguments, encoded when the task is made.
-/// Anything pool.apply takes may stand here (see codec.h). Throws what encoding an argument throws.
+/// A call to make later, in each worker: a callable and its arguments, encoded when the task is
+/// made. Anything pool.apply takes may stand here (see codec.h). Throws what encoding an argument
+/// throws.
 class task {
  public:
   task() = default;
   template <class F, class... Args>
-    requires(!std::same_as<std::remove_cvref_t<F>, task>)
-  task(F f, Args&&... args);  // NOLINT(google-explicit-constructor): .initializer = load_model
+  requires(!std::same_as<std::remove_cvref_t<F>, task>)
+      task(F f, Args&&... args);  // NOLINT(google-explicit-constructor): .initializer = load_model
 
   explicit operator bool() const noexcept { return call_ != nullptr; }
 
@@ -37,8 +39,9 @@ class task {
 };
 
 struct pool_options {
-  /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its cgroup's
-  /// cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says otherwise.
+  /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its
+  /// cgroup's cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says
+  /// otherwise.
   int processes = 0;
   /// Run once in every worker, replacements too, before its first task.
   task initializer = {};

@@ -4,10 +4,10 @@
 //     procpool::pool pool(4);
 //     std::vector<int> squares = pool.map([](int x) { return x * x; }, xs);
 //
-// Every function may be called from any thread, at once; but not from another process: in a forked copy
-// each throws wrong_process. Arguments are encoded in the call, on the calling thread: the objects passed
-// are never touched later. What can be sent stands in codec.h; what cannot does not compile, and the
-// first line says what to write instead.
+// Every function may be called from any thread, at once; but not from another process: in a forked
+// copy each throws wrong_process. Arguments are encoded in the call, on the calling thread: the
+// objects passed are never touched later. What can be sent stands in codec.h; what cannot does not
+// compile, and the first line says what to write instead.
 #pragma once
 
 #include <chrono>
@@ -60,45 +60,50 @@ class pool {
       : engine_(detail::make_engine(options)), unwinding_(std::uncaught_exceptions()) {}
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
-  /// close() and join(): what was submitted is finished. But terminate() and join() when an exception
-  /// unwinds through here. In a forked copy of the process: nothing.
+  /// close() and join(): what was submitted is finished. But terminate() and join() when an
+  /// exception unwinds through here. In a forked copy of the process: nothing.
   ~pool() { engine_->shut_down(std::uncaught_exceptions() > unwinding_); }
 
   // ---- one call
 
   /// f(args...) in a worker. Waits; throws what f threw, or why it could not end (error.h).
   template <class F, class... A>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto apply(F f, A&&... args) {
     return apply(task_options{}, std::move(f), std::forward<A>(args)...);
   }
   template <class F, class... A>
   detail::apply_result<F, A...> apply(const task_options&, F f, A&&... args) {
     auto state = one<detail::apply_call<F, A...>>(true, f, args...);
-    if constexpr (detail::apply_call<F, A...>::good) return state->take();
-    else return {};
+    if constexpr (detail::apply_call<F, A...>::good)
+      return state->take();
+    else
+      return {};
   }
 
   /// The same without waiting.
   template <class F, class... A>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto apply_async(F f, A&&... args) {
     return apply_async(task_options{}, std::move(f), std::forward<A>(args)...);
   }
   template <class F, class... A>
   async_result<detail::apply_result<F, A...>> apply_async(const task_options&, F f, A&&... args) {
     auto state = one<detail::apply_call<F, A...>>(false, f, args...);
-    if constexpr (detail::apply_call<F, A...>::good) return {engine_, std::move(state)};
-    else return {};
+    if constexpr (detail::apply_call<F, A...>::good)
+      return {engine_, std::move(state)};
+    else
+      return {};
   }
 
   // ---- a call for each element
 
-  /// f over a range, or over several side by side until the shortest ends: any std::ranges::input_range,
-  /// move-only elements too. The results in order, std::vector<R>; void when f returns void. Every item
-  /// runs (unless fail_fast), then the first failure in input order is thrown.
+  /// f over a range, or over several side by side until the shortest ends: any
+  /// std::ranges::input_range, move-only elements too. The results in order, std::vector<R>; void
+  /// when f returns void. Every item runs (unless fail_fast), then the first failure in input order
+  /// is thrown.
   template <class F, class... Rs>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto map(F f, Rs&&... ranges) {
     return map(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
   }
@@ -106,12 +111,14 @@ class pool {
   detail::many_results<detail::map_call<F, Rs...>> map(const task_options& options, F f,
                                                        Rs&&... ranges) {
     auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
-    if constexpr (detail::map_call<F, Rs...>::good) return state->take();
-    else return {};
+    if constexpr (detail::map_call<F, Rs...>::good)
+      return state->take();
+    else
+      return {};
   }
 
   template <class F, class... Rs>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto map_async(F f, Rs&&... ranges) {
     return map_async(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
   }
@@ -119,13 +126,15 @@ class pool {
   async_result<detail::many_results<detail::map_call<F, Rs...>>> map_async(
       const task_options& options, F f, Rs&&... ranges) {
     auto state = run<false, detail::map_call<F, Rs...>>(false, options, f, ranges...);
-    if constexpr (detail::map_call<F, Rs...>::good) return {engine_, std::move(state)};
-    else return {};
+    if constexpr (detail::map_call<F, Rs...>::good)
+      return {engine_, std::move(state)};
+    else
+      return {};
   }
 
   /// As map, for elements that are tuples, pairs or arrays: f(get<0>(x), get<1>(x), ...).
   template <class F, class R>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto starmap(F f, R&& tuples) {
     return starmap(task_options{}, std::move(f), std::forward<R>(tuples));
   }
@@ -133,12 +142,14 @@ class pool {
   detail::many_results<detail::starmap_call<F, R>> starmap(const task_options& options, F f,
                                                            R&& tuples) {
     auto state = run<true, detail::starmap_call<F, R>>(true, options, f, tuples);
-    if constexpr (detail::starmap_call<F, R>::good) return state->take();
-    else return {};
+    if constexpr (detail::starmap_call<F, R>::good)
+      return state->take();
+    else
+      return {};
   }
 
   template <class F, class R>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto starmap_async(F f, R&& tuples) {
     return starmap_async(task_options{}, std::move(f), std::forward<R>(tuples));
   }
@@ -146,13 +157,15 @@ class pool {
   async_result<detail::many_results<detail::starmap_call<F, R>>> starmap_async(
       const task_options& options, F f, R&& tuples) {
     auto state = run<true, detail::starmap_call<F, R>>(false, options, f, tuples);
-    if constexpr (detail::starmap_call<F, R>::good) return {engine_, std::move(state)};
-    else return {};
+    if constexpr (detail::starmap_call<F, R>::good)
+      return {engine_, std::move(state)};
+    else
+      return {};
   }
 
   /// As map, but one failure does not hide the others: an outcome for each item.
   template <class F, class... Rs>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto try_map(F f, Rs&&... ranges) {
     return try_map(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
   }
@@ -160,16 +173,19 @@ class pool {
   std::vector<outcome<detail::map_result<F, Rs...>>> try_map(const task_options& options, F f,
                                                              Rs&&... ranges) {
     auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
-    if constexpr (detail::map_call<F, Rs...>::good) return state->take_outcomes();
-    else return {};
+    if constexpr (detail::map_call<F, Rs...>::good)
+      return state->take_outcomes();
+    else
+      return {};
   }
 
   // ---- lazily
 
-  /// The results of f over the range (or ranges), in order, while the input is read only so far ahead:
-  /// endless inputs work. A range passed as an lvalue must outlive the stream; a temporary moves into it.
+  /// The results of f over the range (or ranges), in order, while the input is read only so far
+  /// ahead: endless inputs work. A range passed as an lvalue must outlive the stream; a temporary
+  /// moves into it.
   template <class F, class... Rs>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto imap(F f, Rs&&... ranges) {
     return imap(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
   }
@@ -180,7 +196,7 @@ class pool {
   }
   /// As they finish.
   template <class F, class... Rs>
-    requires detail::callable_first<F>
+  requires detail::callable_first<F>
   auto imap_unordered(F f, Rs&&... ranges) {
     return imap_unordered(task_options{}, std::move(f), std::forward<Rs>(ranges)...);
   }
@@ -194,9 +210,9 @@ class pool {
 
   /// No more tasks; workers leave when the queue is empty. Returns at once; again: nothing.
   void close() { engine_->close(); }
-  /// Now: pending results fail with pool_terminated, workers are killed (SIGKILL: one that is stopped or
-  /// ignores SIGTERM too). Does not wait for them. Again: nothing.
-  void terminate() noexcept { engine_->terminate(); }
+  /// Now: pending results fail with pool_terminated, workers are killed (SIGKILL: one that is
+  /// stopped or ignores SIGTERM too). Does not wait for them. Again: nothing.
+  void terminate() { engine_->terminate(); }
   /// Waits until every worker is gone; after close() or terminate() only, else std::logic_error.
   void join() { engine_->join(detail::engine::never); }
   /// True: every worker is gone. False: not within d.
@@ -225,8 +241,10 @@ class pool {
       auto state = std::make_shared<detail::single<typename Call::result>>();
       detail::one_call<shape, F, A...> input(f, args...);
       detail::call_options o{.chunksize = 1, .one_chunk = true};
-      if (wait) engine_->run(state, shape::entry, input, o);
-      else engine_->submit(state, shape::entry, input, o);
+      if (wait)
+        engine_->run(state, shape::entry, input, o);
+      else
+        engine_->submit(state, shape::entry, input, o);
       return state;
     } else {
       return detail::uncallable{};
@@ -268,11 +286,11 @@ class pool {
   int unwinding_;
 };
 
-// ---- implementation ----------------------------------------------------------------------------------
+// ---- implementation
+// ----------------------------------------------------------------------------------
 
 template <class F, class... Args>
-  requires(!std::same_as<std::remove_cvref_t<F>, task>)
-task::task(F f, Args&&... args) {
+requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... args) {
   using call = detail::apply_call<F, Args...>;
   call::require();
   if constexpr (call::good) {

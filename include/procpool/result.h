@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What comes back: a value or an error (outcome), one result that is not there yet (async_result), many
-// as they come (result_stream).
+// What comes back: a value or an error (outcome), one result that is not there yet (async_result),
+// many as they come (result_stream).
 //
 // One async_result or result_stream belongs to one thread at a time; it may outlive its pool.
 #pragma once
@@ -111,8 +111,8 @@ class link_to;
 
 }  // namespace detail
 
-/// A result that is not there yet. Move-only, with one get(), as std::future; dropping it neither waits
-/// nor cancels.
+/// A result that is not there yet. Move-only, with one get(), as std::future; dropping it neither
+/// waits nor cancels.
 template <class T>
 class [[nodiscard]] async_result {
  public:
@@ -151,8 +151,8 @@ class [[nodiscard]] async_result {
   /// get() was not called yet, and there is something to get.
   [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
-  /// True: nothing of it had started, and never will; get() throws task_cancelled. True again when it
-  /// was cancelled before. False: it has started or ended, and nothing changes.
+  /// True: nothing of it had started, and never will; get() throws task_cancelled. True again when
+  /// it was cancelled before. False: it has started or ended, and nothing changes.
   bool cancel() {
     detail::batch* b = state().running();
     if (cancelled_) return true;
@@ -160,15 +160,16 @@ class [[nodiscard]] async_result {
     return cancelled_ = engine_of().cancel(*b);
   }
 
-  /// Runs on_value(T) on the pool's own thread once the result is there; gives what it returns. An error
-  /// passes by. What on_value throws becomes the new result's error and harms nothing else. This result
-  /// is used up. A callback must not wait for results (that throws std::logic_error); it may submit.
+  /// Runs on_value(T) on the pool's own thread once the result is there; gives what it returns. An
+  /// error passes by. What on_value throws becomes the new result's error and harms nothing else.
+  /// This result is used up. A callback must not wait for results (that throws std::logic_error);
+  /// it may submit.
   template <class F>
   auto then(F on_value) {
     return chain(std::move(on_value), nullptr);
   }
-  /// As well, on_error(std::exception_ptr) is called for an error: what it returns is the new result's
-  /// value; when it returns void, the error stays the result's error.
+  /// As well, on_error(std::exception_ptr) is called for an error: what it returns is the new
+  /// result's value; when it returns void, the error stays the result's error.
   template <class F, class E>
   auto then(F on_value, E on_error) {
     return chain(std::move(on_value), std::move(on_error));
@@ -202,7 +203,8 @@ class [[nodiscard]] async_result {
   bool cancelled_ = false;
 };
 
-// ---- streams -----------------------------------------------------------------------------------------
+// ---- streams
+// -----------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -224,11 +226,12 @@ using yielded = std::conditional_t<std::is_void_v<R>, nothing, R>;
 
 }  // namespace detail
 
-/// Results as they come; a move-only std::ranges::input_range. A failed item throws from next(), or from
-/// begin() and ++ of the iterator, at its place, and the stream goes on behind it. Leaving it early, by
-/// destroying it, drops what has not started.
+/// Results as they come; a move-only std::ranges::input_range. A failed item throws from next(), or
+/// from begin() and ++ of the iterator, at its place, and the stream goes on behind it. Leaving it
+/// early, by destroying it, drops what has not started.
 ///
-/// The input is read in these calls, on the caller's thread, never more than buffersize items ahead.
+/// The input is read in these calls, on the caller's thread, never more than buffersize items
+/// ahead.
 template <class R>
 class [[nodiscard]] result_stream {
  public:
@@ -260,9 +263,7 @@ class [[nodiscard]] result_stream {
       return *this;
     }
     void operator++(int) { ++*this; }
-    friend bool operator==(const iterator& i, std::default_sentinel_t) {
-      return i.ended();
-    }
+    friend bool operator==(const iterator& i, std::default_sentinel_t) { return i.ended(); }
 
    private:
     friend class result_stream;
@@ -302,7 +303,8 @@ class [[nodiscard]] result_stream {
   bool ended_ = false;
 };
 
-// ---- implementation ----------------------------------------------------------------------------------
+// ---- implementation
+// ----------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -314,8 +316,10 @@ class derived_state final : public completion, public result_state<U> {
   batch* running() noexcept override { return nullptr; }
   [[nodiscard]] bool failed() const noexcept override { return !*result_; }
   U take() override {
-    if constexpr (std::is_void_v<U>) result_->value();
-    else return std::move(*result_).value();
+    if constexpr (std::is_void_v<U>)
+      result_->value();
+    else
+      return std::move(*result_).value();
   }
   void set(outcome<U> o) noexcept { result_.emplace(std::move(o)); }
 
@@ -337,8 +341,11 @@ class link_to final : public continuation {
  public:
   link_to(std::shared_ptr<engine> e, std::shared_ptr<result_state<T>> from,
           std::shared_ptr<derived_state<U>> to, OnValue on_value, OnError on_error)
-      : engine_(std::move(e)), from_(std::move(from)), to_(std::move(to)),
-        on_value_(std::move(on_value)), on_error_(std::move(on_error)) {}
+      : engine_(std::move(e)),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        on_value_(std::move(on_value)),
+        on_error_(std::move(on_error)) {}
 
   void run() noexcept override {
     try {

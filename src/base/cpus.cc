@@ -33,7 +33,8 @@ std::string own_cgroup() {
 }
 
 int affinity() {
-  // Larger machines than cpu_set_t's 1024 CPUs: the kernel says EINVAL until the mask is large enough.
+  // Larger machines than cpu_set_t's 1024 CPUs: the kernel says EINVAL until the mask is large
+  // enough.
   for (std::size_t sets = 1; sets <= 64; sets *= 4) {
     std::array<cpu_set_t, 64> mask;
     if (sys::sched_getaffinity(0, sets * sizeof(cpu_set_t), mask.data()) < 0) continue;

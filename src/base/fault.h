@@ -22,7 +22,8 @@ bool strikes(const char* call) noexcept;
 /// Begins to count, from zero, with nothing armed. Before the processes that shall share it.
 void reset();
 std::vector<count> counts();
-/// The nth call of `call` from now on fails with `error`, and so do those behind it, `times` in all.
+/// The nth call of `call` from now on fails with `error`, and so do those behind it, `times` in
+/// all.
 void arm(const char* call, std::uint64_t nth, int error, std::uint64_t times = 1) noexcept;
 /// Whether what was armed last has happened.
 bool fired() noexcept;

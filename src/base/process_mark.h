@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tells the process that made it from its forked copies, at the cost of a load: a page that the kernel
-// zeroes in every child (MADV_WIPEONFORK, Linux 4.14).
+// Tells the process that made it from its forked copies, at the cost of a load: a page that the
+// kernel zeroes in every child (MADV_WIPEONFORK, Linux 4.14).
 #pragma once
 
 #include <sys/mman.h>
@@ -15,10 +15,9 @@ class process_mark {
  public:
   /// Throws std::system_error.
   process_mark()
-      : page_(static_cast<std::uint32_t*>(
-            sys::check(sys::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                                 -1, 0),
-                       "mmap"))) {
+      : page_(static_cast<std::uint32_t*>(sys::check(
+            sys::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            "mmap"))) {
     if (sys::madvise(page_, size, MADV_WIPEONFORK) != 0) {
       int saved = errno;
       sys::munmap(page_, size);

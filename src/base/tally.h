@@ -74,7 +74,7 @@ class tally {
     std::atomic<std::uint32_t> state{vacant};
     char name[108] = {};
     std::atomic<std::uint64_t> hits{0};
-    std::atomic<std::uint64_t> trip{0};  // the hit, counted from 1, that trips; 0: none
+    std::atomic<std::uint64_t> trip{0};   // the hit, counted from 1, that trips; 0: none
     std::atomic<std::uint64_t> times{1};  // how many in a row do
     std::atomic<int> value{0};
   };

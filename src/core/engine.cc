@@ -13,12 +13,13 @@ namespace procpool::core {
 using detail::access;
 
 engine::engine(std::unique_ptr<backend> b, engine_options options)
-    : options_(std::move(options)), backend_(std::move(b)),
+    : options_(std::move(options)),
+      backend_(std::move(b)),
       scheduler_(backend_->workers(), backend_->room(), options_.quota),
       graves_(backend_->workers()) {}
 
-// A task that was taken back whole stands in a worker's ring until that worker passes it: the last ones are
-// never answered when the workers leave first.
+// A task that was taken back whole stands in a worker's ring until that worker passes it: the last
+// ones are never answered when the workers leave first.
 engine::~engine() {
   if (!options_.own_process()) return;  // a forked copy: blocks lie in memory that is the owner's
   for (parcel* p : parcels_)
@@ -41,7 +42,8 @@ void engine::refuse() const {
   throw pool_closed();
 }
 
-// ---- submitting --------------------------------------------------------------------------------------
+// ---- submitting
+// --------------------------------------------------------------------------------------
 
 call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, const detail::call_options& options) {
@@ -56,8 +58,9 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   return id;
 }
 
-// How many items the next parcel gets. Idle workers take un-started items from busy ones, so chunks may
-// be as large as is good for the data: a few for each worker, but no more bytes than a cache holds.
+// How many items the next parcel gets. Idle workers take un-started items from busy ones, so chunks
+// may be as large as is good for the data: a few for each worker, but no more bytes than a cache
+// holds.
 std::size_t engine::chunk_for(call_id id, const detail::call_options& options, std::size_t expected,
                               std::size_t so_far, std::size_t item_bytes) const {
   constexpr std::size_t most_bytes = std::size_t{256} * 1024;
@@ -66,7 +69,8 @@ std::size_t engine::chunk_for(call_id id, const detail::call_options& options, s
   if (options.chunksize != 0) return std::min(options.chunksize, most_items);
   auto workers = static_cast<std::size_t>(options_.processes);
   std::size_t most =
-      so_far == 0 ? first_guess : std::max<std::size_t>(1, most_bytes / std::max<std::size_t>(1, item_bytes));
+      so_far == 0 ? first_guess
+                  : std::max<std::size_t>(1, most_bytes / std::max<std::size_t>(1, item_bytes));
   most = std::min(most, most_items);
   if (expected == detail::source::unknown)
     return std::clamp<std::size_t>(so_far / (2 * workers), 1, most);
@@ -133,9 +137,13 @@ std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& c
                                 const detail::call_options& options) {
   std::size_t n = 0;
   auto p = encode(input, options.chunksize, n);
-  if (n == 0) return 0;
-  call->extend(n);
+  if (n != 0) call->extend(n);
   l.lock();
+  if (n == 0) {
+    // A closed pool takes no stream, not even an empty one; but one that it took may find its end.
+    if (options.place == 0 && state_ != state::running) refuse();
+    return 0;
+  }
   call_id id = open_call(call, entry, options);
   enqueue(id, std::move(p), 0, n);
   calls_[id].open = false;
@@ -194,7 +202,8 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   return n;
 }
 
-// ---- waiting -----------------------------------------------------------------------------------------
+// ---- waiting
+// -----------------------------------------------------------------------------------------
 
 bool engine::wait(detail::completion& what, clock::time_point deadline) {
   if (what.ready()) return true;
@@ -215,7 +224,8 @@ bool engine::wait_locked(lock& l, detail::completion& what, clock::time_point de
       bool nested = driver_ == self;
       driver_ = self;
       if (!nested) backend_->attend(false);
-      drive(l, [&] { return what.ready(); }, deadline);
+      drive(
+          l, [&] { return what.ready(); }, deadline);
       if (!nested) {
         backend_->leave();
         driver_ = std::thread::id();
@@ -242,8 +252,8 @@ void engine::not_from_callback() const {
         "bringing it");
 }
 
-// Whoever stops attending wakes one that waits, to attend in its place. When there is none, the background
-// thread must not sleep longer than the one did that left.
+// Whoever stops attending wakes one that waits, to attend in its place. When there is none, the
+// background thread must not sleep longer than the one did that left.
 void engine::hand_over() {
   if (driver_ != std::thread::id()) return;
   if (!waiters_.empty()) {
@@ -304,8 +314,8 @@ bool engine::cancel(detail::batch& call) {
   call_id id = access::call(call) - 1;
   call_record& c = calls_[id];
   if (c.open) return false;
-  // First everything comes back into the queue, which changes nothing for the caller; only when all of
-  // it is there it fails.
+  // First everything comes back into the queue, which changes nothing for the caller; only when all
+  // of it is there it fails.
   bool started = false;
   std::size_t queued = 0;
   for (task_id t : scheduler_.tasks_of(id)) {
@@ -341,7 +351,8 @@ void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::bat
   access::ready(box).store(false, std::memory_order_release);
 }
 
-// ---- stopping ----------------------------------------------------------------------------------------
+// ---- stopping
+// ----------------------------------------------------------------------------------------
 
 void engine::close() {
   check_process();
@@ -351,14 +362,13 @@ void engine::close() {
   maybe_retire();
 }
 
-void engine::terminate() noexcept {
-  if (!options_.own_process()) return;
+void engine::terminate() {
+  check_process();
   lock l(mutex_);
   if (state_ == state::terminated) return;
   bool broken_before = state_ == state::broken;
   state_ = state::terminated;
-  if (!broken_before)
-    fail_all_calls([] { return std::make_exception_ptr(pool_terminated()); });
+  if (!broken_before) fail_all_calls([] { return std::make_exception_ptr(pool_terminated()); });
   backend_->kill_all();
   backend_->interrupt();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The loop: what the backend tells goes to the scheduler, what the scheduler decides goes to the backend,
-// what workers answered goes to the batch. One lock guards it all; it is never held while user code runs.
+// The loop: what the backend tells goes to the scheduler, what the scheduler decides goes to the
+// backend, what workers answered goes to the batch. One lock guards it all; it is never held while
+// user code runs.
 #pragma once
 
 #include <atomic>
@@ -61,7 +62,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void abandon(detail::batch& call) override;
   void collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) override;
   void close() override;
-  void terminate() noexcept override;
+  void terminate() override;
   bool join(clock::time_point deadline) override;
   void shut_down(bool now) noexcept override;
   [[nodiscard]] int processes() const override { return options_.processes; }
@@ -81,7 +82,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool dropped = false;  // nobody wants the results
     bool stopped = false;  // what has not started never will: dropped, or failed fast
   };
-  /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its worker.
+  /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its
+  /// worker.
   struct delivery {
     call_id call;
     std::shared_ptr<detail::batch> batch;
@@ -92,6 +94,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     worker_id worker = 0;  // whose memory the reply lies in
     bool answered = true;  // its slot is to be released; else the worker is gone
     std::uint32_t ticket = 0;
+    bool accounted = false;
   };
   /// A worker's place is filled again only when nobody reads from it any more.
   struct grave {
@@ -105,8 +108,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
   std::unique_ptr<parcel> encode(detail::source& input, std::size_t most, std::size_t& items);
-  std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call, detail::source& input,
-                  const detail::call_options& options);
+  std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
+                         detail::source& input, const detail::call_options& options);
   [[nodiscard]] std::size_t chunk_for(call_id id, const detail::call_options& options,
                                       std::size_t expected, std::size_t so_far,
                                       std::size_t item_bytes) const;
@@ -122,7 +125,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void stop_background() noexcept;
 
   // loop.cc: what happens between backend, scheduler and batches
+  /// True: something has happened.
   bool step(lock& l);
+  bool step(lock& l, std::vector<delivery>& deliveries);
+  void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause);
   void drive(lock& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
   void read_by(delivery& d, const task_reply& r, const scheduler::task& t);
@@ -164,8 +170,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   // The background thread; while it is awake, the least there is: it looks by itself.
   clock::time_point background_until_ = clock::time_point::min();
   scheduler scheduler_;
-  std::vector<call_record> calls_;   // by call_id
-  std::vector<parcel*> parcels_;     // by task_id
+  std::vector<call_record> calls_;  // by call_id
+  std::vector<parcel*> parcels_;    // by task_id
   std::vector<grave> graves_;       // by worker
   std::size_t open_calls_ = 0;
   std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there

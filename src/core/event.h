@@ -43,8 +43,8 @@ struct task_finished {
   task_reply reply;
 };
 
-/// The worker is gone. What it had been sent and not answered, oldest first: of the first one it may
-/// have done a part, and may have been in the middle of the item after that.
+/// The worker is gone. What it had been sent and not answered, oldest first: of the first one it
+/// may have done a part, and may have been in the middle of the item after that.
 struct worker_lost {
   struct task_left {
     task_reply reply;  ///< what it had finished of it
@@ -56,8 +56,8 @@ struct worker_lost {
   std::vector<task_left> left;
 };
 
-/// No worker can be made any more: every pending result and later submit fails, each with an exception
-/// of its own.
+/// No worker can be made any more: every pending result and later submit fails, each with an
+/// exception of its own.
 struct broken {
   bool by_initializer = false;  // initializer_failed, else pool_broken
   std::string why;

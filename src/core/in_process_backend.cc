@@ -85,8 +85,8 @@ void in_process_backend::wait(clock::time_point) {
   task_reply r;
   r.task = p.message.task;
   r.done = run.done();
-  r.nanoseconds = static_cast<std::uint64_t>(
-      std::chrono::nanoseconds(clock::now() - begun).count());
+  r.nanoseconds =
+      static_cast<std::uint64_t>(std::chrono::nanoseconds(clock::now() - begun).count());
   r.pid = ::getpid();
   std::lock_guard hold(mutex_);
   r.ticket = tickets_++;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The degenerate twin: one worker that is the calling thread. Tasks run in wait(), through the same entry
-// points, archives and records as in a process, so that a debugger sees them under their caller.
+// The degenerate twin: one worker that is the calling thread. Tasks run in wait(), through the same
+// entry points, archives and records as in a process, so that a debugger sees them under their
+// caller.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +41,9 @@ class in_process_backend final : public backend {
   void wait_in_background(clock::time_point) override {}
   void interrupt() noexcept override {}
   void stand_by() override {}
-  [[nodiscard]] clock::time_point next_deadline() const override { return clock::time_point::max(); }
+  [[nodiscard]] clock::time_point next_deadline() const override {
+    return clock::time_point::max();
+  }
   void retire_all() override;
   void kill_all() noexcept override;
   [[nodiscard]] bool gone() const override;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The engine's loop. One step: take in what the backend tells, send what the scheduler decides, and only
-// then, without the lock, decode what came; workers have their next task before the parent looks at the
-// last result.
+// The engine's loop. One step: take in what the backend tells, send what the scheduler decides, and
+// only then, without the lock, decode what came; workers have their next task before the parent
+// looks at the last result.
 #include <algorithm>
 #include <utility>
 
@@ -20,12 +20,29 @@ std::exception_ptr why(const broken& b) {
   return b.by_initializer ? with_cause(initializer_failed(b.why)) : with_cause(pool_broken(b.why));
 }
 
-// ---- one step ----------------------------------------------------------------------------------------
+// ---- one step
+// ----------------------------------------------------------------------------------------
 
 bool engine::step(lock& l) {
+  std::vector<delivery> deliveries;
+  try {
+    return step(l, deliveries);
+  } catch (...) {
+    // No memory, in the parent. What had been taken in and not accounted for has lost its way.
+    if (!l.owns_lock()) l.lock();
+    break_down(deliveries, std::current_exception());
+    return true;
+  }
+}
+
+bool engine::step(lock& l, std::vector<delivery>& deliveries) {
   std::vector<event> events;
   backend_->poll(events);
-  std::vector<delivery> deliveries;
+  // So that nothing that take_in has taken from the scheduler can fail to be noted.
+  std::size_t replies = 0;
+  for (const event& e : events)
+    if (const auto* lost = std::get_if<worker_lost>(&e)) replies += lost->left.size();
+  deliveries.reserve(replies + events.size());
   auto now = clock::now();
   for (event& e : events) take_in(e, deliveries, now);
   pump(now);
@@ -41,10 +58,24 @@ bool engine::step(lock& l) {
     }
     l.lock();
     for (delivery& d : deliveries) account(d);
+    pump(now);
   }
-  if (!deliveries.empty()) pump(now);
   if (backend_->gone() && reading_ == 0 && !gone_.ready()) make_ready(gone_);
   return !events.empty();
+}
+
+void engine::break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause) {
+  if (state_ != state::terminated && state_ != state::broken) {
+    state_ = state::broken;
+    cause_ = {false, "procpool: the process that owns the pool ran out of memory", cause};
+  }
+  for (delivery& d : deliveries) {
+    if (d.accounted) continue;
+    if (d.batch) d.batch->fail(d.reply.first, d.reply.done + (d.error ? 1 : 0), why(cause_));
+    account(d);
+  }
+  fail_all_calls([this] { return why(cause_); });
+  backend_->kill_all();
 }
 
 void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point deadline) {
@@ -100,8 +131,7 @@ void engine::bury_if_unread(worker_id worker) {
 }
 
 // A task that fail_all_calls has forgotten has no parcel; its slot is all there is to give back.
-void engine::take_in_reply(const task_reply& r, std::vector<delivery>& out,
-                           clock::time_point now) {
+void engine::take_in_reply(const task_reply& r, std::vector<delivery>& out, clock::time_point now) {
   if (state_ == state::terminated || state_ == state::broken) {
     backend_->release(r.worker, r.ticket);
     return;
@@ -142,8 +172,8 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
       read_by(d, r, t);
       d.answered = false;
       if (left->started)
-        d.error = std::make_exception_ptr(worker_died(
-            e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done));
+        d.error = std::make_exception_ptr(
+            worker_died(e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done));
       out.push_back(std::move(d));
     }
     if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
@@ -153,6 +183,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
 }
 
 void engine::account(delivery& d) {
+  d.accounted = true;
   if (d.answered) {
     backend_->release(d.worker, d.ticket);
     scheduler_.released(d.worker);
@@ -172,18 +203,23 @@ void engine::account(delivery& d) {
   settle(d.call);
 }
 
-// ---- decisions ---------------------------------------------------------------------------------------
+// ---- decisions
+// ---------------------------------------------------------------------------------------
 
 void engine::pump(clock::time_point now) {
   while (auto d = scheduler_.next(now)) {
-    if (auto* s = std::get_if<scheduler::send>(&*d)) send(*s);
-    else take(std::get<scheduler::take>(*d));
+    if (auto* s = std::get_if<scheduler::send>(&*d))
+      send(*s);
+    else
+      take(std::get<scheduler::take>(*d));
   }
   backend_->flush();
   if (scheduler_.deadline() < sleeping_until_ && driver_ != std::this_thread::get_id()) {
     sleeping_until_ = scheduler_.deadline();
-    if (driver_ != std::thread::id()) backend_->nudge();
-    else backend_->interrupt();
+    if (driver_ != std::thread::id())
+      backend_->nudge();
+    else
+      backend_->interrupt();
   }
 }
 
@@ -220,7 +256,8 @@ bool engine::take_back(task_id id) {
   return kept == 0;
 }
 
-// ---- the end of tasks and calls ----------------------------------------------------------------------
+// ---- the end of tasks and calls
+// ----------------------------------------------------------------------
 
 void engine::share_parcel(task_id from, task_id to) {
   if (parcels_.size() <= to) parcels_.resize(to + 1);
@@ -303,7 +340,8 @@ void engine::maybe_retire() {
   backend_->retire_all();
 }
 
-// ---- while nobody waits ------------------------------------------------------------------------------
+// ---- while nobody waits
+// ------------------------------------------------------------------------------
 
 void engine::background() {
   lock l(mutex_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The encoded input of some items of a call. Kept until all of them have their outcome, so that what a
-// dead worker had not started is sent again without asking the user's objects.
+// The encoded input of some items of a call. Kept until all of them have their outcome, so that
+// what a dead worker had not started is sent again without asking the user's objects.
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ class parcel {
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   [[nodiscard]] bool in_block() const noexcept { return block_.data != nullptr; }
 
-  std::size_t base = 0;    // the call's item that is the parcel's first
+  std::size_t base = 0;     // the call's item that is the parcel's first
   std::uint32_t users = 0;  // tasks that read it; guarded by the engine's lock
 
  private:
@@ -41,11 +41,12 @@ class parcel {
   std::size_t size_ = 0;
 };
 
-/// Fills a parcel: in place while it is small, on the heap while a copy is cheap, then in a block that
-/// workers read directly.
+/// Fills a parcel: in place while it is small, on the heap while a copy is cheap, then in a block
+/// that workers read directly.
 class parcel_writer final : public detail::writer {
  public:
-  explicit parcel_writer(parcel& p) noexcept : writer(p.small_.data(), p.small_.size()), parcel_(p) {}
+  explicit parcel_writer(parcel& p) noexcept
+      : writer(p.small_.data(), p.small_.size()), parcel_(p) {}
   void finish() noexcept {
     parcel_.data_ = data_;
     parcel_.size_ = size_;

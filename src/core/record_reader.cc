@@ -17,7 +17,9 @@ namespace {
 // A reply of which no item is done may have no fixed part yet (a worker that died at once), and no
 // record in it could count: its bytes are not looked at.
 record_reader::record_reader(const reply& r, std::size_t stride)
-    : fixed_(r.bytes.data()), in_(r.bytes.data(), r.done == 0 ? 0 : r.bytes.size()), done_(r.done),
+    : fixed_(r.bytes.data()),
+      in_(r.bytes.data(), r.done == 0 ? 0 : r.bytes.size()),
+      done_(r.done),
       count_(r.count) {
   if (done_ == 0) return;
   if (done_ > r.count) nonsense("it holds more items than the task had");

@@ -8,7 +8,8 @@ namespace procpool::core {
 scheduler::scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota)
     : room_(room), quota_(quota), workers_(workers) {}
 
-// ---- calls and tasks ---------------------------------------------------------------------------------
+// ---- calls and tasks
+// ---------------------------------------------------------------------------------
 
 profile_id scheduler::add_profile() {
   profiles_.push_back(0);
@@ -21,10 +22,13 @@ call_id scheduler::open(profile_id profile) {
   return calls_.insert(c);
 }
 
-// A call that is dropped while it has its turn keeps its number until the turn comes: front() erases it.
+// A call that is dropped while it has its turn keeps its number until the turn comes: front()
+// erases it.
 void scheduler::close(call_id call) {
-  if (!calls_[call].in_turn) calls_.erase(call);
-  else calls_[call].profile = none;
+  if (!calls_[call].in_turn)
+    calls_.erase(call);
+  else
+    calls_[call].profile = none;
 }
 
 task_id scheduler::add(call_id call, std::size_t first, std::uint32_t count) {
@@ -62,8 +66,10 @@ void scheduler::enqueue(task_id id, bool at_head) {
   ++queued_;
   if (c.in_turn) return;
   c.in_turn = true;
-  if (at_head) turns_.push_front(t.call);
-  else turns_.push_back(t.call);
+  if (at_head)
+    turns_.push_front(t.call);
+  else
+    turns_.push_back(t.call);
 }
 
 task_id scheduler::split(task_id id, std::uint32_t keep) {
@@ -99,8 +105,10 @@ void scheduler::erase(task_id id) {
     if (c.tail == id) c.tail = before;
   }
   if (t.worker != none) std::erase(workers_[t.worker].holds, id);
-  if (t.previous != none) tasks_[t.previous].next = t.next;
-  else c.all = t.next;
+  if (t.previous != none)
+    tasks_[t.previous].next = t.next;
+  else
+    c.all = t.next;
   if (t.next != none) tasks_[t.next].previous = t.previous;
   --c.live;
   tasks_.erase(id);
@@ -115,7 +123,8 @@ std::vector<task_id> scheduler::tasks_of(call_id call) const {
   return ids;
 }
 
-// ---- workers -----------------------------------------------------------------------------------------
+// ---- workers
+// -----------------------------------------------------------------------------------------
 
 void scheduler::up(worker_id worker, clock::time_point now) {
   worker_record& w = workers_[worker];
@@ -133,8 +142,10 @@ void scheduler::answered(task_id id, std::uint32_t items, std::chrono::nanosecon
                          clock::time_point now) {
   task& t = tasks_[id];
   worker_record& w = workers_[t.worker];
-  if (!w.holds.empty() && w.holds.front() == id) w.holds.pop_front();
-  else std::erase(w.holds, id);
+  if (!w.holds.empty() && w.holds.front() == id)
+    w.holds.pop_front();
+  else
+    std::erase(w.holds, id);
   w.busy_since = now;
   if (w.holds.empty()) idle_.push_back(t.worker);
   t.worker = none;
@@ -151,7 +162,8 @@ void scheduler::released(worker_id worker) {
   if (w.slots-- == room_ && w.up && w.holds.empty()) idle_.push_back(worker);
 }
 
-// ---- decisions ---------------------------------------------------------------------------------------
+// ---- decisions
+// ---------------------------------------------------------------------------------------
 
 bool scheduler::open_to(const worker_record& w, std::uint32_t depth) const noexcept {
   return w.up && !w.leaving && w.holds.size() < depth && w.slots < room_ &&

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What should run where: tasks, their order, who holds what. It is told and asked; it waits for nothing,
-// makes no system call, sees no byte and no pid, and takes the time as an argument.
+// What should run where: tasks, their order, who holds what. It is told and asked; it waits for
+// nothing, makes no system call, sees no byte and no pid, and takes the time as an argument.
 //
-// A call is a run of items; a task is a part of it, [first, first + count). Calls take turns, task by
-// task, so a large map does not starve an apply behind it. Tasks are sent ahead to busy workers, as many
-// as take about 200 µs; an idle worker gets work taken back from a busy one, so sending ahead holds
-// nothing hostage.
+// A call is a run of items; a task is a part of it, [first, first + count). Calls take turns, task
+// by task, so a large map does not starve an apply behind it. Tasks are sent ahead to busy workers,
+// as many as take about 200 µs; an idle worker gets work taken back from a busy one, so sending
+// ahead holds nothing hostage.
 #pragma once
 
 #include <chrono>
@@ -31,7 +31,8 @@ class scheduler {
   /// A worker busy for so long gives un-started work away.
   static constexpr std::chrono::microseconds patience{50};
 
-  /// `room`: tasks one worker's channel holds; `quota`: calls of f after which a worker retires, 0: none.
+  /// `room`: tasks one worker's channel holds; `quota`: calls of f after which a worker retires, 0:
+  /// none.
   scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota);
 
   struct task {
@@ -54,7 +55,8 @@ class scheduler {
   [[nodiscard]] std::size_t live(call_id call) const noexcept { return calls_[call].live; }
   /// A new task at the end of its call's queue.
   task_id add(call_id call, std::size_t first, std::uint32_t count);
-  /// Cuts a task that is not queued: it keeps `keep` items, the rest is a new task at its call's head.
+  /// Cuts a task that is not queued: it keeps `keep` items, the rest is a new task at its call's
+  /// head.
   task_id split(task_id id, std::uint32_t keep);
   /// A task that no worker holds any more, and still is to run.
   void requeue(task_id id);
@@ -91,8 +93,8 @@ class scheduler {
   /// What to do now; nothing: wait for an event, or for deadline().
   std::optional<decision> next(clock::time_point now);
   [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
-  /// What came of a take: the worker keeps `kept` items; the rest is a new task at its call's head, or
-  /// there is none.
+  /// What came of a take: the worker keeps `kept` items; the rest is a new task at its call's head,
+  /// or there is none.
   task_id taken_back(task_id id, std::uint32_t kept);
 
   [[nodiscard]] bool idle() const noexcept { return tasks_.size() == 0; }
@@ -112,8 +114,8 @@ class scheduler {
   struct worker_record {
     bool up = false;
     bool leaving = false;
-    std::deque<task_id> holds;  // oldest first: it works on the front
-    std::uint32_t slots = 0;    // of its channel in use
+    std::deque<task_id> holds;   // oldest first: it works on the front
+    std::uint32_t slots = 0;     // of its channel in use
     std::uint32_t accepted = 0;  // items sent and not taken back, for the quota
     clock::time_point busy_since;
   };

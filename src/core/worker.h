@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A worker's whole life over a link: initializer, then receive, call, answer, until it is told to leave.
-// Runs on the worker's only thread; what the user's code throws ends here, as an item's outcome.
+// A worker's whole life over a link: initializer, then receive, call, answer, until it is told to
+// leave. Runs on the worker's only thread; what the user's code throws ends here, as an item's
+// outcome.
 #pragma once
 
 #include <cstdint>

@@ -38,8 +38,10 @@ base::fd make_eventfd() {
 }  // namespace
 
 bell::bell(shm::header& head, std::span<const base::fd> workers, std::span<const int> control)
-    : word_(head.bell), all_(sys::check(sys::epoll_create(), "epoll_create")),
-      background_(sys::check(sys::epoll_create(), "epoll_create")), nudge_(make_eventfd()),
+    : word_(head.bell),
+      all_(sys::check(sys::epoll_create(), "epoll_create")),
+      background_(sys::check(sys::epoll_create(), "epoll_create")),
+      nudge_(make_eventfd()),
       interrupt_(make_eventfd()) {
   // Edges: a worker's eventfd is never read, each write wakes once.
   for (const base::fd& w : workers) watch(all_.get(), w.get(), EPOLLIN | EPOLLET, from_worker);
@@ -70,10 +72,10 @@ void bell::sleep(int epoll, clock::time_point deadline) noexcept {
   timespec timeout{};
   bool endless = deadline == clock::time_point::max();
   if (!endless) {
-    auto left = std::chrono::nanoseconds(
-        deadline == clock::time_point::min()
-            ? clock::duration::zero()
-            : std::max(clock::duration::zero(), deadline - clock::now()));
+    auto left =
+        std::chrono::nanoseconds(deadline == clock::time_point::min()
+                                     ? clock::duration::zero()
+                                     : std::max(clock::duration::zero(), deadline - clock::now()));
     timeout.tv_sec = left.count() / 1'000'000'000;
     timeout.tv_nsec = left.count() % 1'000'000'000;
   }
@@ -82,10 +84,17 @@ void bell::sleep(int epoll, clock::time_point deadline) noexcept {
                           endless ? nullptr : &timeout);
   for (int i = 0; i < n; ++i) {
     switch (events[static_cast<std::size_t>(i)].data.u64) {
-      case from_control: control_.store(true, std::memory_order_relaxed); break;
-      case from_nudge: quiet(nudge_.get()); break;
-      case from_interrupt: quiet(interrupt_.get()); break;
-      default: break;  // to be seen in the rings
+      case from_control:
+        control_.store(true, std::memory_order_relaxed);
+        break;
+      case from_nudge:
+        quiet(nudge_.get());
+        break;
+      case from_interrupt:
+        quiet(interrupt_.get());
+        break;
+      default:
+        break;  // to be seen in the rings
     }
   }
 }
@@ -96,7 +105,8 @@ void bell::wait_in_background(clock::time_point deadline) noexcept {
 
 void bell::stand_by() noexcept {
   if (in_background_.exchange(false)) leave_background();
-  // What woke this thread is the attending one's to see; it may be spinning, and not look by itself.
+  // What woke this thread is the attending one's to see; it may be spinning, and not look by
+  // itself.
   control_.store(true, std::memory_order_relaxed);
 }
 

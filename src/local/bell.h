@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// How the parent sleeps and is woken. Each worker has an eventfd of its own and writes it only when the
-// shared bell says that the parent may be asleep; so a reply that is waited for while spinning costs no
-// system call on either side, and no worker can take another's wake-up away.
+// How the parent sleeps and is woken. Each worker has an eventfd of its own and writes it only when
+// the shared bell says that the parent may be asleep; so a reply that is waited for while spinning
+// costs no system call on either side, and no worker can take another's wake-up away.
 //
-// Two sets to sleep on: `all` has whatever can happen, for the thread that attends; `background` has
-// `all` while nobody attends, and the interrupt. The background thread is not woken for what another
-// thread is already waiting for.
+// Two sets to sleep on: `all` has whatever can happen, for the thread that attends; `background`
+// has `all` while nobody attends, and the interrupt. The background thread is not woken for what
+// another thread is already waiting for.
 #pragma once
 
 #include <atomic>

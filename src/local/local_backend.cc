@@ -37,7 +37,8 @@ local_backend::~local_backend() = default;
 
 std::uint32_t local_backend::workers() const { return static_cast<std::uint32_t>(places_.size()); }
 
-// ---- parcels -----------------------------------------------------------------------------------------
+// ---- parcels
+// -----------------------------------------------------------------------------------------
 
 core::block local_backend::allocate(std::size_t size) {
   std::lock_guard hold(arena_mutex_);
@@ -54,7 +55,8 @@ void local_backend::free_copy(sent& s) noexcept {
   s.copy = {};
 }
 
-// ---- sending -----------------------------------------------------------------------------------------
+// ---- sending
+// -----------------------------------------------------------------------------------------
 
 const base::token& local_backend::token_of(const detail::entry_point* entry) {
   if (entry != last_entry_) {
@@ -69,7 +71,7 @@ const base::token& local_backend::token_of(const detail::entry_point* entry) {
 void local_backend::send(core::worker_id worker, const core::task_message& message) {
   place& p = *places_[worker];
   const base::token& entry = token_of(message.entry);
-  shm::message m{entry.module, entry.offset,  message.entry->type, message.first,
+  shm::message m{entry.module,  entry.offset,   message.entry->type, message.first,
                  message.count, message.parcel, shm::in_slot};
   core::block copy;
   if (message.in_block) {
@@ -116,12 +118,13 @@ std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task)
   return places_[worker]->channel.claimed(index);
 }
 
-// ---- hearing -----------------------------------------------------------------------------------------
+// ---- hearing
+// -----------------------------------------------------------------------------------------
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
   const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
-  return {worker,  a.index, s.task, s.count, a.done, a.bytes, a.nanoseconds,
-          supervisor_->pid_of(worker)};
+  return {worker, a.index, s.task,        s.count,
+          a.done, a.bytes, a.nanoseconds, supervisor_->pid_of(worker)};
 }
 
 void local_backend::poll(std::vector<core::event>& to) {
@@ -161,7 +164,8 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
       }
       if (p.channel.corrupt()) supervisor_->kill(worker);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -206,7 +210,8 @@ void local_backend::bury(core::worker_id worker) {
   supervisor_->bury(worker);
 }
 
-// ---- waiting -----------------------------------------------------------------------------------------
+// ---- waiting
+// -----------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
   return std::any_of(places_.begin(), places_.end(),
@@ -224,12 +229,14 @@ void local_backend::leave() {
 }
 
 void local_backend::wait(clock::time_point deadline) {
-  bell_->wait(deadline, [this] { return ready(); }, [this] { return elsewhere(); });
+  bell_->wait(
+      deadline, [this] { return ready(); }, [this] { return elsewhere(); });
 }
 
 clock::time_point local_backend::next_deadline() const { return supervisor_->next_deadline(); }
 
-// ---- stopping ----------------------------------------------------------------------------------------
+// ---- stopping
+// ----------------------------------------------------------------------------------------
 
 void local_backend::tell_to_leave(std::uint32_t worker) {
   place& p = *places_[worker];

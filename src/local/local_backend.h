@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Workers on this machine: the supervisor's processes and the segment's channels as one backend. The only
-// place where a task's number, a ring index and a worker's process meet.
+// Workers on this machine: the supervisor's processes and the segment's channels as one backend.
+// The only place where a task's number, a ring index and a worker's process meet.
 #pragma once
 
 #include <array>
@@ -60,7 +60,8 @@ class local_backend final : public core::backend {
   struct sent {
     core::task_id task = 0;
     std::uint32_t count = 0;
-    core::block copy;  // of a parcel that is too large for the slot, and lies in no block of its own
+    core::block
+        copy;  // of a parcel that is too large for the slot, and lies in no block of its own
   };
   struct place {
     place(const shm::segment& memory, std::uint32_t worker)

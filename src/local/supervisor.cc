@@ -19,10 +19,13 @@ using process::report_kind;
 
 supervisor::supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
                        std::function<void(std::uint32_t, bool)> prepare)
-    : zygote_(zygote), has_initializer_(has_initializer), prepare_(std::move(prepare)),
+    : zygote_(zygote),
+      has_initializer_(has_initializer),
+      prepare_(std::move(prepare)),
       places_(workers) {}
 
-// ---- launching ---------------------------------------------------------------------------------------
+// ---- launching
+// ---------------------------------------------------------------------------------------
 
 void supervisor::fill() {
   for (std::uint32_t w = 0; w < places_.size(); ++w) {
@@ -59,8 +62,8 @@ void supervisor::launch(std::uint32_t worker) {
   retry_at_ = std::min(retry_at_, clock::now() + std::chrono::milliseconds(10));
 }
 
-/// fork was refused: tried again later, for the reason may pass; given up when it does not and nobody
-/// is left to do the work.
+/// fork was refused: tried again later, for the reason may pass; given up when it does not and
+/// nobody is left to do the work.
 void supervisor::refused(std::uint32_t worker, int error) {
   place& p = places_[worker];
   p.at = stage::empty;
@@ -70,8 +73,8 @@ void supervisor::refused(std::uint32_t worker, int error) {
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
     core::broken why;
     why.why = "procpool: the system lets the pool start no worker";
-    why.cause = std::make_exception_ptr(
-        std::system_error(error, std::system_category(), "procpool: fork"));
+    why.cause =
+        std::make_exception_ptr(std::system_error(error, std::system_category(), "procpool: fork"));
     give_up(std::move(why));
     return;
   }
@@ -101,7 +104,8 @@ supervisor::clock::time_point supervisor::next_deadline() const noexcept {
   return std::min(retry_at_, kill_at_);
 }
 
-// ---- watching ----------------------------------------------------------------------------------------
+// ---- watching
+// ----------------------------------------------------------------------------------------
 
 void supervisor::read(std::vector<ended>& to) {
   if (&to != &early_) {
@@ -152,8 +156,8 @@ void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
   why.by_initializer = has_initializer_;
   why.why = has_initializer_ ? "procpool: the initializer failed in several workers running"
                              : "procpool: several workers running ended before they were ready";
-  why.cause = cause ? std::move(cause)
-                    : std::make_exception_ptr(worker_died(how.pid, how.status, 0));
+  why.cause =
+      cause ? std::move(cause) : std::make_exception_ptr(worker_died(how.pid, how.status, 0));
   give_up(std::move(why));
 }
 
@@ -170,7 +174,8 @@ void supervisor::bury(std::uint32_t worker) {
   stop_when_empty();
 }
 
-// ---- stopping ----------------------------------------------------------------------------------------
+// ---- stopping
+// ----------------------------------------------------------------------------------------
 
 void supervisor::retire() noexcept {
   retiring_ = true;
@@ -190,7 +195,9 @@ void supervisor::give_up(core::broken why) {
   stop();
 }
 
-std::optional<core::broken> supervisor::take_broken() { return std::exchange(broken_, std::nullopt); }
+std::optional<core::broken> supervisor::take_broken() {
+  return std::exchange(broken_, std::nullopt);
+}
 
 void supervisor::stop() noexcept {
   if (stopping_) return;

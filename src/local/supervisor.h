@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Keeps the pool's places filled: launch, watch, retire, replace, stop. It speaks to the zygote alone; it
-// knows when a worker is there and how it ended, and nothing of what it did. Guarded by the engine's lock.
+// Keeps the pool's places filled: launch, watch, retire, replace, stop. It speaks to the zygote
+// alone; it knows when a worker is there and how it ended, and nothing of what it did. Guarded by
+// the engine's lock.
 #pragma once
 
 #include <chrono>
@@ -41,9 +42,7 @@ class supervisor {
     leaving,  ///< told to leave
     ended,    ///< to be buried
   };
-  [[nodiscard]] stage stage_of(std::uint32_t worker) const noexcept {
-    return places_[worker].at;
-  }
+  [[nodiscard]] stage stage_of(std::uint32_t worker) const noexcept { return places_[worker].at; }
   [[nodiscard]] int pid_of(std::uint32_t worker) const noexcept { return places_[worker].pid; }
 
   struct ended {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Blocks for payloads larger than a slot, out of one range of shared memory.
 //
-// Buddy allocation over a range that is far larger than what is ever touched: rounding a size up to a
-// power of two costs addresses, not memory. Freed blocks stay warm, for fresh pages are the enemy
-// (0.9 GB/s against 5-40 for kept ones), up to a limit; beyond it their pages go back to the system.
-// The bookkeeping lies in private memory: nobody else can spoil it. Not thread-safe.
+// Buddy allocation over a range that is far larger than what is ever touched: rounding a size up to
+// a power of two costs addresses, not memory. Freed blocks stay warm, for fresh pages are the enemy
+// (0.9 GB/s against 5-40 for kept ones), up to a limit; beyond it their pages go back to the
+// system. The bookkeeping lies in private memory: nobody else can spoil it. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,9 @@ class arena {
   /// `size` as it was asked for.
   void free(std::byte* block, std::size_t size) noexcept;
   /// The bytes a block of this size really has.
-  static std::size_t capacity(std::size_t size) noexcept { return std::size_t{1} << order_of(size); }
+  static std::size_t capacity(std::size_t size) noexcept {
+    return std::size_t{1} << order_of(size);
+  }
 
   [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
   [[nodiscard]] std::size_t warm() const noexcept { return warm_bytes_; }
@@ -39,7 +41,7 @@ class arena {
   void cool_down() noexcept;
 
   std::byte* base_;
-  unsigned top_;                                // order of the whole range
+  unsigned top_;                                  // order of the whole range
   std::vector<std::vector<std::uint64_t>> warm_;  // by order, last freed last
   std::vector<std::set<std::uint64_t>> cold_;     // by order, buddies joined
   std::size_t warm_bytes_ = 0;

@@ -11,11 +11,14 @@
 namespace procpool::shm {
 namespace {
 
+constexpr std::uint64_t most_nanoseconds = std::uint64_t{1} << 51;
+
 std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcpu()); }
 
 }  // namespace
 
-// ---- the parent's half -------------------------------------------------------------------------------
+// ---- the parent's half
+// -------------------------------------------------------------------------------
 
 void parent_half::prepare(bool suspicious) noexcept {
   read_.store(tail_, std::memory_order_relaxed);
@@ -41,7 +44,7 @@ void parent_half::prepare(bool suspicious) noexcept {
 worker_state parent_half::state() const noexcept {
   std::uint32_t s = window_.state.load(std::memory_order_acquire);
   return s <= static_cast<std::uint32_t>(worker_state::failed) ? static_cast<worker_state>(s)
-                                                              : worker_state::failed;
+                                                               : worker_state::failed;
 }
 
 std::span<const std::byte> parent_half::failure() const noexcept {
@@ -135,7 +138,8 @@ std::optional<answer> parent_half::read() noexcept {
     return std::nullopt;
   }
   read_.store(index + 1, std::memory_order_relaxed);
-  return answer{index, done, false, retired, *bytes, r.nanoseconds};
+  // No task has run for longer than a month: the number is the worker's word.
+  return answer{index, done, false, retired, *bytes, std::min(r.nanoseconds, most_nanoseconds)};
 }
 
 std::optional<answer> parent_half::salvage() noexcept {
@@ -157,12 +161,17 @@ void parent_half::release(std::uint32_t index) noexcept {
     ++oldest_;
 }
 
-// ---- the worker's half -------------------------------------------------------------------------------
+// ---- the worker's half
+// -------------------------------------------------------------------------------
 
-worker_half::worker_half(const header& head, window& own, std::size_t results_size,
-                         int wake_parent)
-    : head_(head), window_(own), results_(reinterpret_cast<std::byte*>(&own) + results_at),
-      arena_(results_, results_size), wake_parent_(wake_parent), at_(own.start), out_(*this),
+worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
+    : head_(head),
+      window_(own),
+      results_(reinterpret_cast<std::byte*>(&own) + results_at),
+      arena_(results_, results_size),
+      wake_parent_(wake_parent),
+      at_(own.start),
+      out_(*this),
       run_(*this) {
   held_.reserve(ring_slots);
 }
@@ -240,7 +249,8 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   if (claimed == quota) return false;
   std::uint32_t most = std::min(block, quota - claimed);
   if (claimed != 0 && claimed < count_) {
-    // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be taken.
+    // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be
+    // taken.
     auto now = std::chrono::steady_clock::now();
     auto took = now - claimed_at;
     claimed_at = now;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A worker's private pair of rings, as two halves: what the parent may do and what the worker may do.
+// A worker's private pair of rings, as two halves: what the parent may do and what the worker may
+// do.
 //
-// Slot i of the task ring is answered in slot i of the reply ring, in order, exactly once, also when the
-// parent took everything back: so there are no shared indices, and nothing to repair after a death.
-// Each half is used by one thread at a time; ready() by any.
+// Slot i of the task ring is answered in slot i of the reply ring, in order, exactly once, also
+// when the parent took everything back: so there are no shared indices, and nothing to repair after
+// a death. Each half is used by one thread at a time; ready() by any.
 #pragma once
 
 #include <array>
@@ -34,7 +35,8 @@ struct message {
   std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
 };
 
-/// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was sent.
+/// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was
+/// sent.
 struct answer {
   std::uint32_t index;
   std::uint32_t done;
@@ -50,10 +52,14 @@ enum class worker_state : std::uint32_t { starting, ready, failed };
 class parent_half {
  public:
   /// `first`: the ring index to begin with; any is as good as any other.
-  parent_half(header& head, window& own, std::size_t results_size,
-              std::uint32_t first = 0) noexcept
-      : head_(head), window_(own), results_(reinterpret_cast<std::byte*>(&own) + results_at),
-        results_size_(results_size), tail_(first), read_(first), oldest_(first) {}
+  parent_half(header& head, window& own, std::size_t results_size, std::uint32_t first = 0) noexcept
+      : head_(head),
+        window_(own),
+        results_(reinterpret_cast<std::byte*>(&own) + results_at),
+        results_size_(results_size),
+        tail_(first),
+        read_(first),
+        oldest_(first) {}
 
   /// Before a worker is started here. `suspicious`: the one before may have written anything.
   void prepare(bool suspicious) noexcept;
@@ -69,7 +75,9 @@ class parent_half {
   }
   [[nodiscard]] std::uint32_t end() const noexcept { return tail_; }
   /// How many those are.
-  [[nodiscard]] std::uint32_t unanswered() const noexcept { return tail_ - read_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t unanswered() const noexcept {
+    return tail_ - read_.load(std::memory_order_relaxed);
+  }
   /// Publishes a task; returns its ring index. Needs room.
   std::uint32_t send(const message& m) noexcept;
   void send_leave() noexcept;
@@ -83,12 +91,14 @@ class parent_half {
   /// There is something to read (from any thread).
   [[nodiscard]] bool ready() const noexcept {
     std::uint32_t index = read_.load(std::memory_order_relaxed);
-    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) == lap_of(index);
+    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) ==
+           lap_of(index);
   }
-  /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker wrote
-  /// something that no worker writes.
+  /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker
+  /// wrote something that no worker writes.
   std::optional<answer> read() noexcept;
-  /// After a death, when read() gives nothing more: what the worker left of the next unanswered task.
+  /// After a death, when read() gives nothing more: what the worker left of the next unanswered
+  /// task.
   std::optional<answer> salvage() noexcept;
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
   /// The answer's bytes are no longer looked at: the slot and its block are free.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The bytes that parent and workers share; both ends include this file, docs/shm_format.md explains it.
+// The bytes that parent and workers share; both ends include this file, docs/shm_format.md explains
+// it.
 //
 //   header | parcels | window 0 | window 1 | ...
 //
-// The parent writes header and parcels; workers map them read-only. A window belongs to one worker's
-// place: task slots (written by the parent, words contested by both), reply slots and results (written
-// by the worker). A worker maps its own window and no other.
+// The parent writes header and parcels; workers map them read-only. A window belongs to one
+// worker's place: task slots (written by the parent, words contested by both), reply slots and
+// results (written by the worker). A worker maps its own window and no other.
 #pragma once
 
 #include <atomic>
@@ -30,7 +31,8 @@ struct header {
   std::uint64_t parcels_size;
   std::uint64_t windows_at;
   std::uint64_t window_size;
-  /// Odd: the parent may be asleep, and a worker that publishes a reply wakes it once for this value.
+  /// Odd: the parent may be asleep, and a worker that publishes a reply wakes it once for this
+  /// value.
   alignas(64) std::atomic<std::uint32_t> bell;
   /// The CPU that a thread of the parent was last seen on, for the workers' decision to spin.
   std::atomic<std::uint32_t> cpu;
@@ -39,10 +41,12 @@ static_assert(sizeof(header) == 128);
 
 /// The parent's half of a slot: one task.
 struct task_slot {
-  /// lap:16 next:24 end:24. Items [next, end) are not claimed. The worker claims from the front, the
-  /// parent takes back from the end, both by compare-and-swap; the lap says which turn of the ring.
+  /// lap:16 next:24 end:24. Items [next, end) are not claimed. The worker claims from the front,
+  /// the parent takes back from the end, both by compare-and-swap; the lap says which turn of the
+  /// ring.
   std::atomic<std::uint64_t> word;
-  std::uint64_t module;  // the entry point, as base::token, and its type; module and offset 0: leave
+  std::uint64_t
+      module;  // the entry point, as base::token, and its type; module and offset 0: leave
   std::uint64_t offset;
   std::uint64_t type;
   std::uint32_t first;  // the parcel's item that is item 0 of the task
@@ -58,8 +62,8 @@ inline constexpr std::uint64_t in_slot = ~std::uint64_t{0};
 
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
-  std::atomic<std::uint32_t> word;      // the lap of its ring index, once the reply is whole; else 0
-  std::uint32_t retired;                // 1: the worker leaves after this one
+  std::atomic<std::uint32_t> word;  // the lap of its ring index, once the reply is whole; else 0
+  std::uint32_t retired;            // 1: the worker leaves after this one
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
   std::uint32_t reserved;
   std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The protocol of a slot's word: publish, claim, take back. No lock, no owner: whoever dies between two
-// steps leaves a word that says exactly which items were claimed.
+// The protocol of a slot's word: publish, claim, take back. No lock, no owner: whoever dies between
+// two steps leaves a word that says exactly which items were claimed.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,8 @@ namespace procpool::shm {
 
 inline constexpr std::uint32_t most_items = (1u << 24) - 1;
 
-/// A task word taken apart. Invariant of a good one: next <= end <= the count it was published with.
+/// A task word taken apart. Invariant of a good one: next <= end <= the count it was published
+/// with.
 struct task_word {
   std::uint32_t lap;
   std::uint32_t next;
@@ -28,8 +29,8 @@ struct task_word {
   }
 };
 
-/// The turn of the ring that index belongs to, as the word carries it; never 0, so that a zeroed word
-/// is published by nobody.
+/// The turn of the ring that index belongs to, as the word carries it; never 0, so that a zeroed
+/// word is published by nobody.
 constexpr std::uint32_t lap_of(std::uint32_t index) noexcept {
   return (index / ring_slots) % 0xffff + 1;
 }
@@ -61,8 +62,9 @@ inline std::uint32_t claim(std::atomic<std::uint64_t>& word, std::uint32_t most,
   }
 }
 
-/// Parent: takes back what is not claimed from item `keep` on. Returns the word as it stands then: its
-/// `end` items stay with the worker. The caller checks it; a worker may have written anything here.
+/// Parent: takes back what is not claimed from item `keep` on. Returns the word as it stands then:
+/// its `end` items stay with the worker. The caller checks it; a worker may have written anything
+/// here.
 inline task_word take_back(std::atomic<std::uint64_t>& word, std::uint32_t keep) {
   std::uint64_t seen = word.load(std::memory_order_acquire);
   for (;;) {

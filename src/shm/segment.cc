@@ -51,8 +51,8 @@ segment::segment(std::uint32_t workers)
     // Beyond RLIMIT_FSIZE ftruncate would not only fail but send SIGXFSZ.
     bool fits = base_size + windows_size <= file_size.rlim_cur;
     if (fits) {
-      void* base = sys::mmap(nullptr, base_size, PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
+      void* base = sys::mmap(nullptr, base_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                             memory_.get(), 0);
       if (base != MAP_FAILED) {
         void* windows =
             sys::mmap(nullptr, windows_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The memory of one pool: one sealed memfd, which has no name in any file system, mapped sparse. Pages
-// come into being when they are touched and go when they are punched out, or with the last process.
+// The memory of one pool: one sealed memfd, which has no name in any file system, mapped sparse.
+// Pages come into being when they are touched and go when they are punched out, or with the last
+// process.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +15,8 @@ namespace procpool::shm {
 
 class segment {
  public:
-  /// In the parent. Asks for as many addresses as this machine's memory could ever fill, and for fewer
-  /// when the address space is limited (RLIMIT_AS, RLIMIT_FSIZE, 39-bit arm64). Throws
+  /// In the parent. Asks for as many addresses as this machine's memory could ever fill, and for
+  /// fewer when the address space is limited (RLIMIT_AS, RLIMIT_FSIZE, 39-bit arm64). Throws
   /// std::system_error.
   explicit segment(std::uint32_t workers);
   segment(const segment&) = delete;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Whether to look again before sleeping. A reply seen while spinning comes back in 0.4 µs, one slept for
-// in 45; but spinning against a peer on the same CPU only keeps it from running, so the caller says
-// whether the peer runs elsewhere, and spinning that did not pay lately is given up step by step.
+// Whether to look again before sleeping. A reply seen while spinning comes back in 0.4 µs, one
+// slept for in 45; but spinning against a peer on the same CPU only keeps it from running, so the
+// caller says whether the peer runs elsewhere, and spinning that did not pay lately is given up
+// step by step.
 #pragma once
 
 #include <chrono>
@@ -19,8 +20,8 @@ inline void relax() noexcept {
 
 class spinner {
  public:
-  /// True as soon as ready() is; false when it is time to sleep. elsewhere(): the peer runs on another
-  /// CPU than this thread.
+  /// True as soon as ready() is; false when it is time to sleep. elsewhere(): the peer runs on
+  /// another CPU than this thread.
   template <class Ready, class Elsewhere>
   bool spin(Ready&& ready, Elsewhere&& elsewhere) {
     using clock = std::chrono::steady_clock;

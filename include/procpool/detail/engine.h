@@ -45,8 +45,8 @@ class engine {
   /// Encodes all of `input` on this thread and queues it; returns how many items that were. Throws
   /// pool_closed, or why the pool is broken; what input throws (everything already queued of this
   /// call is dropped then).
-  virtual std::size_t submit(const std::shared_ptr<batch>& call, const entry_point& entry, source& input,
-                             const call_options& options) = 0;
+  virtual std::size_t submit(const std::shared_ptr<batch>& call, const entry_point& entry,
+                             source& input, const call_options& options) = 0;
   /// submit(), then wait without end: the shortest way there and back.
   virtual std::size_t run(const std::shared_ptr<batch>& call, const entry_point& entry,
                           source& input, const call_options& options) = 0;
@@ -68,7 +68,7 @@ class engine {
   virtual void collect(inbox& box, std::vector<std::shared_ptr<batch>>& to) = 0;
 
   virtual void close() = 0;
-  virtual void terminate() noexcept = 0;
+  virtual void terminate() = 0;
   /// Waits until all workers are gone; false when the deadline passed first. After close() or
   /// terminate() only, else std::logic_error.
   virtual bool join(clock::time_point deadline) = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The inputs of calls as sources: the arguments of one call, ranges side by side, a range of tuples.
+// The inputs of calls as sources: the arguments of one call, ranges side by side, a range of
+// tuples.
 #pragma once
 
 #include <algorithm>
@@ -32,17 +33,18 @@ class one_call final : public source {
   std::tuple<const A&...> args_;
 };
 
-/// Several ranges side by side; the shortest ends them. An iterator is advanced only when the item after
-/// it is wanted: exactly as many items are read as are asked for.
+/// Several ranges side by side; the shortest ends them. An iterator is advanced only when the item
+/// after it is wanted: exactly as many items are read as are asked for.
 template <class... Rs>
 class zipped {
  public:
   explicit zipped(Rs&... ranges)
-      : at_(std::ranges::begin(ranges)...), end_(std::ranges::end(ranges)...),
+      : at_(std::ranges::begin(ranges)...),
+        end_(std::ranges::end(ranges)...),
         expected_(std::min({expected(ranges)...})) {}
 
-  /// True: there is another item, and use(elements...) was called with it. The item counts as read even
-  /// when use() throws.
+  /// True: there is another item, and use(elements...) was called with it. The item counts as read
+  /// even when use() throws.
   template <class Use>
   bool next(Use&& use) {
     return next(std::forward<Use>(use), std::index_sequence_for<Rs...>{});

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A typed call turned into a parcel and an entry point, and a reply turned into values: the only place
-// where types meet bytes.
+// A typed call turned into a parcel and an entry point, and a reply turned into values: the only
+// place where types meet bytes.
 //
-// Items whose arguments are all plain lie in the parcel one after the other, `stride` bytes each; others
-// are records (batch.h). Results that are plain lie likewise in the reply's fixed part.
+// Items whose arguments are all plain lie in the parcel one after the other, `stride` bytes each;
+// others are records (batch.h). Results that are plain lie likewise in the reply's fixed part.
 #pragma once
 
 #include <cxxabi.h>
@@ -55,8 +55,8 @@ consteval std::uint64_t name_hash() {
   return h;
 }
 
-/// The shape of one call, F with what each argument is in the worker. `Result` void for a callable whose
-/// result nobody wants.
+/// The shape of one call, F with what each argument is in the worker. `Result` void for a callable
+/// whose result nobody wants.
 template <class F, class Arguments, class Result>
 struct invocation;
 
@@ -65,20 +65,28 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   using result = R;
   using packed = packing<W...>;
   static constexpr bool packed_arguments = [] {
-    if constexpr (packed::possible) return true;
-    else return false;
+    if constexpr (packed::possible)
+      return true;
+    else
+      return false;
   }();
   static constexpr bool fixed_result = [] {
-    if constexpr (std::is_void_v<R>) return true;
-    else return viewable<R>;
+    if constexpr (std::is_void_v<R>)
+      return true;
+    else
+      return viewable<R>;
   }();
   static constexpr std::size_t argument_stride() {
-    if constexpr (packed_arguments) return packed::compute().at[sizeof...(W)];
-    else return 0;
+    if constexpr (packed_arguments)
+      return packed::compute().at[sizeof...(W)];
+    else
+      return 0;
   }
   static constexpr std::size_t result_stride() {
-    if constexpr (std::is_void_v<R> || !fixed_result) return 0;
-    else return sizeof(R);
+    if constexpr (std::is_void_v<R> || !fixed_result)
+      return 0;
+    else
+      return sizeof(R);
   }
 
   // ---- in the parent
@@ -86,13 +94,15 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   /// One value of type T is one item, byte for byte.
   template <class T>
   static consteval bool takes() {
-    if constexpr (sizeof...(W) == 1) return (std::is_same_v<W, T> && ...);
-    else return false;
+    if constexpr (sizeof...(W) == 1)
+      return (std::is_same_v<W, T> && ...);
+    else
+      return false;
   }
 
   /// Appends one item. When it throws, `out` is as before.
   template <class... A>
-  static void put(writer& out, const A&... args) {
+  static void put(writer & out, const A&... args) {
     if constexpr (packed_arguments) {
       std::byte* at = out.extend(argument_stride());
       put_packed(at, std::index_sequence_for<W...>{}, args...);
@@ -111,7 +121,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
 
   // ---- in the worker
 
-  static void run(task_run& task) {
+  static void run(task_run & task) {
     std::uint32_t from = 0;
     std::uint32_t to = 0;
     reader in(task.parcel().data(), task.parcel().size());
@@ -143,7 +153,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
 
  private:
   template <std::size_t... I, class... A>
-  static void put_packed(std::byte* at, std::index_sequence<I...>, const A&... args) {
+  static void put_packed(std::byte * at, std::index_sequence<I...>, const A&... args) {
     [[maybe_unused]] constexpr auto places = packed::compute();
     [[maybe_unused]] auto one = [at](std::size_t place, const auto& value) {
       std::memcpy(at + place, &value, sizeof value);
@@ -151,7 +161,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
     (one(places.at[I], static_cast<const W&>(args)), ...);
   }
 
-  static void run_items(task_run& task, reader in, F& f) {
+  static void run_items(task_run & task, reader in, F & f) {
     std::uint32_t from = 0;
     std::uint32_t to = 0;
     if constexpr (packed_arguments) {
@@ -179,12 +189,13 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   using places = std::index_sequence_for<W...>;
 
   template <std::size_t... I>
-  static std::tuple<W...> unpack_packed([[maybe_unused]] const std::byte* at, std::index_sequence<I...>) {
+  static std::tuple<W...> unpack_packed([[maybe_unused]] const std::byte* at,
+                                        std::index_sequence<I...>) {
     [[maybe_unused]] constexpr auto where = packed::compute();
     return std::tuple<W...>{make_from_bytes<W>(at + where.at[I])...};
   }
 
-  static reader next_record(reader& in) {
+  static reader next_record(reader & in) {
     record_header h{};
     in.raw(&h, sizeof h);
     reader item(in.take(h.size), h.size);
@@ -193,7 +204,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   }
 
   template <class Arguments>
-  static void one_item(task_run& task, std::uint32_t k, F& f, const Arguments& arguments) {
+  static void one_item(task_run & task, std::uint32_t k, F & f, const Arguments& arguments) {
     task.starting(k);
     stage at = stage::decoding;
     std::size_t before = task.out().size();

@@ -23,8 +23,10 @@ template <class R>
 concept fixed = std::is_void_v<R> || viewable<R>;
 template <class R>
 consteval std::size_t stride_of() {
-  if constexpr (std::is_void_v<R> || !fixed<R>) return 0;
-  else return sizeof(R);
+  if constexpr (std::is_void_v<R> || !fixed<R>)
+    return 0;
+  else
+    return sizeof(R);
 }
 
 /// A value record's value; whatever its codec throws becomes the item's error.
@@ -36,14 +38,14 @@ outcome<R> decode_value(std::span<const std::byte> bytes) noexcept {
   } catch (const serialization_error&) {
     return outcome<R>(std::current_exception());
   } catch (...) {
-    return outcome<R>(nest(serialization_error("procpool: decoding the result threw"),
-                           std::current_exception()));
+    return outcome<R>(
+        nest(serialization_error("procpool: decoding the result threw"), std::current_exception()));
   }
 }
 
 inline std::exception_ptr incomplete_reply() {
-  return std::make_exception_ptr(
-      serialization_error("procpool: the worker's reply is incomplete: its memory was overwritten"));
+  return std::make_exception_ptr(serialization_error(
+      "procpool: the worker's reply is incomplete: its memory was overwritten"));
 }
 
 /// Takes a reply apart: set(k, outcome) once for each of its done items, whatever the bytes say.
@@ -92,7 +94,8 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
   return failed;
 }
 
-// ---- one item ----------------------------------------------------------------------------------------
+// ---- one item
+// ----------------------------------------------------------------------------------------
 
 template <class R>
 class single final : public batch, public result_state<R> {
@@ -109,15 +112,18 @@ class single final : public batch, public result_state<R> {
   batch* running() noexcept override { return this; }
   [[nodiscard]] bool failed() const noexcept override { return !*result_; }
   R take() override {
-    if constexpr (std::is_void_v<R>) result_->value();
-    else return std::move(*result_).value();
+    if constexpr (std::is_void_v<R>)
+      result_->value();
+    else
+      return std::move(*result_).value();
   }
 
  private:
   std::optional<outcome<R>> result_;
 };
 
-// ---- many items --------------------------------------------------------------------------------------
+// ---- many items
+// --------------------------------------------------------------------------------------
 
 /// The errors of some items, few as a rule.
 class item_errors {
@@ -146,7 +152,8 @@ class item_errors {
   std::vector<std::pair<std::size_t, std::exception_ptr>> errors_;
 };
 
-/// Plain values are copied a reply at a time into the vector that map returns; others wait as optionals.
+/// Plain values are copied a reply at a time into the vector that map returns; others wait as
+/// optionals.
 template <class R>
 concept direct = !std::is_void_v<R> && fixed<R> && !std::is_same_v<R, bool> &&
                  std::is_default_constructible_v<R>;
@@ -158,8 +165,8 @@ using mapped = std::conditional_t<std::is_void_v<R>, void,
 template <class R>
 class many final : public batch, public result_state<mapped<R>> {
  public:
-  // A thread may still be adding items while another delivers; mutex_ guards what both touch. No user
-  // code runs under it but moves of results.
+  // A thread may still be adding items while another delivers; mutex_ guards what both touch. No
+  // user code runs under it but moves of results.
   void extend(std::size_t total) override {
     std::lock_guard hold(mutex_);
     if (total > size_) resize(total);
@@ -186,7 +193,8 @@ class many final : public batch, public result_state<mapped<R>> {
       set(r.first + k, std::move(o));
     });
   }
-  void fail(std::size_t first, std::size_t count, const std::exception_ptr& error) noexcept override {
+  void fail(std::size_t first, std::size_t count,
+            const std::exception_ptr& error) noexcept override {
     std::lock_guard hold(mutex_);
     for (std::size_t i = first; i < first + count; ++i) errors_.add(i, error);
   }
@@ -214,8 +222,10 @@ class many final : public batch, public result_state<mapped<R>> {
     all.reserve(size_);
     auto error = errors_.sorted().begin();
     for (std::size_t i = 0; i < size_; ++i) {
-      if (error != errors_.sorted().end() && error->first == i) all.emplace_back((error++)->second);
-      else all.push_back(take_value(i));
+      if (error != errors_.sorted().end() && error->first == i)
+        all.emplace_back((error++)->second);
+      else
+        all.push_back(take_value(i));
     }
     return all;
   }
@@ -242,9 +252,12 @@ class many final : public batch, public result_state<mapped<R>> {
     }
   }
   outcome<R> take_value(std::size_t i) {
-    if constexpr (std::is_void_v<R>) return static_cast<void>(i), outcome<R>();
-    else if constexpr (direct<R>) return outcome<R>(std::move(values_[i]));
-    else return outcome<R>(*std::move(values_[i]));
+    if constexpr (std::is_void_v<R>)
+      return static_cast<void>(i), outcome<R>();
+    else if constexpr (direct<R>)
+      return outcome<R>(std::move(values_[i]));
+    else
+      return outcome<R>(*std::move(values_[i]));
   }
 
   struct empty {
@@ -252,9 +265,12 @@ class many final : public batch, public result_state<mapped<R>> {
   };
   template <class T>
   static auto storage() {
-    if constexpr (std::is_void_v<T>) return empty{};
-    else if constexpr (direct<T>) return std::vector<T>{};
-    else return std::vector<std::optional<T>>{};
+    if constexpr (std::is_void_v<T>)
+      return empty{};
+    else if constexpr (direct<T>)
+      return std::vector<T>{};
+    else
+      return std::vector<std::optional<T>>{};
   }
 
   std::mutex mutex_;

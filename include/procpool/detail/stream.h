@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// imap: a window over the input. So many items are taken from it and not yet yielded, in chunks that are
-// calls of their own; results come chunk by chunk, in order or as they finish.
+// imap: a window over the input. So many items are taken from it and not yet yielded, in chunks
+// that are calls of their own; results come chunk by chunk, in order or as they finish.
 #pragma once
 
 #include <algorithm>
@@ -42,8 +42,11 @@ class stream : public stream_state<R> {
 
  protected:
   stream(std::shared_ptr<engine> e, const task_options& options, bool ordered)
-      : engine_(std::move(e)), chunksize_(options.chunksize), buffersize_(options.buffersize),
-        ordered_(ordered), workers_(static_cast<std::size_t>(engine_->processes())) {
+      : engine_(std::move(e)),
+        chunksize_(options.chunksize),
+        buffersize_(options.buffersize),
+        ordered_(ordered),
+        workers_(static_cast<std::size_t>(engine_->processes())) {
     learn(0);
   }
   ~stream() override {
@@ -52,12 +55,16 @@ class stream : public stream_state<R> {
     for (auto& call : running_) engine_->abandon(*call);
   }
 
-  /// A derived stream's constructor ends with this: the first items are on their way when imap returns.
-  /// An input that takes its time is left to next() as soon as there is something to yield.
+  /// A derived stream's constructor ends with this: the first items are on their way when imap
+  /// returns. An input that takes its time is left to next() as soon as there is something to
+  /// yield.
   void start() {
     auto enough = engine::clock::now() + std::chrono::milliseconds(50);
-    while (room() > 0 && take_chunk())
+    while (room() > 0 && take_chunk()) {
       if (engine::clock::now() > enough && some_ready()) break;
+    }
+    // A pool that takes nothing says so in the call.
+    if (refused_ && taken_ == 1) std::rethrow_exception(pending_.front().error);
   }
 
   /// Submits one chunk of at most `most` items; returns how many. The source says what went wrong.
@@ -76,8 +83,8 @@ class stream : public stream_state<R> {
     return window > outstanding_ ? window - outstanding_ : 0;
   }
 
-  /// Chunks of about 100 µs of work, unless told otherwise; never so large that a given window feeds
-  /// only some of the workers.
+  /// Chunks of about 100 µs of work, unless told otherwise; never so large that a given window
+  /// feeds only some of the workers.
   void learn(std::uint64_t nanoseconds_an_item) {
     constexpr std::uint64_t worth = 100'000;
     constexpr std::size_t most = 4096;
@@ -100,25 +107,27 @@ class stream : public stream_state<R> {
     std::size_t want = std::min(chunk_, room());
     call_options options{want, false, true, taken_};
     std::size_t n = 0;
-    bool refused = false;
     try {
       n = submit(call, options);
     } catch (...) {  // the pool took none of it: closed, or worse
       caught_ = std::current_exception();
-      refused = true;
+      refused_ = true;
     }
     outstanding_ += n;
     taken_ += n;
     if (n != 0) {
-      if (ordered_) pending_.push_back({call, nullptr});
-      else running_.push_back(call);
+      if (ordered_)
+        pending_.push_back({call, nullptr});
+      else
+        running_.push_back(call);
     }
-    // One item that cannot be encoded is an outcome like any other; an input that throws is at its end.
+    // One item that cannot be encoded is an outcome like any other; an input that throws is at its
+    // end.
     if (caught_) {
       ++outstanding_;
       ++taken_;
       pending_.push_back({nullptr, std::exchange(caught_, nullptr)});
-      ended_ = refused || !input().item_failed();
+      ended_ = refused_ || !input().item_failed();
     } else {
       ended_ = n < want;
     }
@@ -187,9 +196,10 @@ class stream : public stream_state<R> {
   std::size_t taken_ = 0;        // from the input
   std::size_t outstanding_ = 0;  // of those, not yielded
   bool ended_ = false;           // the input
+  bool refused_ = false;         // the pool takes no more of it
   std::exception_ptr caught_;
   inbox inbox_;
-  std::deque<entry> pending_;                     // to be yielded from, in this order
+  std::deque<entry> pending_;                      // to be yielded from, in this order
   std::vector<std::shared_ptr<many<R>>> running_;  // unordered: not finished
   std::vector<outcome<R>> current_;
   std::size_t at_ = 0;
@@ -211,8 +221,11 @@ class [[gnu::visibility("hidden")]] typed_stream final : public stream<typename 
   using base = stream<typename I::result>;
 
  public:
-  typed_stream(std::shared_ptr<engine> e, const task_options& options, bool ordered, F f, Rs&&... rs)
-      : base(std::move(e), options, ordered), f_(std::move(f)), ranges_(kept<Rs>{std::forward<Rs>(rs)}...),
+  typed_stream(std::shared_ptr<engine> e, const task_options& options, bool ordered, F f,
+               Rs&&... rs)
+      : base(std::move(e), options, ordered),
+        f_(std::move(f)),
+        ranges_(kept<Rs>{std::forward<Rs>(rs)}...),
         items_(std::apply([&](auto&... k) { return items_type(f_, k.get()...); }, ranges_)) {
     base::start();
   }
