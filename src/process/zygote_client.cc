@@ -71,8 +71,8 @@ void zygote_client::start(const child_function& child) {
   // Made here, as the zygote could not tell by a number whether its parent has ended already.
   base::fd self(sys::check(sys::pidfd_open(owner_), "pidfd_open (Linux 5.3)"));
 
-  pid_t pid;
-  int error;
+  pid_t pid = -1;
+  int error = 0;
   {
     all_signals_blocked guard;
     pid = sys::fork();
@@ -130,7 +130,7 @@ bool zygote_client::send(const request& r) noexcept {
 
 std::optional<report> zygote_client::read() noexcept {
   report r;
-  ssize_t size;
+  ssize_t size = 0;
   do {
     size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
     // Said once, before what is still to be read, when it left without reading all of ours.

@@ -196,7 +196,7 @@ void server::reap() {
   while (sys::read(signals_.get(), &ignored, sizeof ignored) > 0) {
   }
   int status = 0;
-  for (pid_t pid; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (pid_t pid = 0; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
     PROCPOOL_STEP("zygote: child reaped, not reported");
     const auto c = std::find_if(children_.begin(), children_.end(),
                                 [&](const forked& each) { return each.pid == pid; });
@@ -235,7 +235,7 @@ void server::stop(int status) noexcept {
   bool room = true;
   for (const report& r : unsent_) room = room && send(r);
   int how = 0;
-  for (pid_t pid; (pid = sys::waitpid(-1, &how, 0)) > 0;)
+  for (pid_t pid = 0; (pid = sys::waitpid(-1, &how, 0)) > 0;)
     for (const forked& c : children_)
       if (c.pid == pid) room = room && send({report_kind::ended, c.worker, c.generation, pid, how});
   sys::_exit(status);

@@ -98,7 +98,7 @@ class output_archive
   explicit output_archive(encoder& e) : base(this), encoder_(e) { e.archive = this; }
   output_archive(const output_archive&) = delete;
   output_archive& operator=(const output_archive&) = delete;
-  ~output_archive() { encoder_.archive = nullptr; }
+  ~output_archive() override { encoder_.archive = nullptr; }
 
   // These hide cereal's, and so see whatever a serialize function passes on.
   template <class... T>
@@ -139,7 +139,7 @@ class input_archive : public cereal::InputArchive<input_archive, cereal::AllowEm
   explicit input_archive(decoder& d) : base(this), decoder_(d) { d.archive = this; }
   input_archive(const input_archive&) = delete;
   input_archive& operator=(const input_archive&) = delete;
-  ~input_archive() { decoder_.archive = nullptr; }
+  ~input_archive() override { decoder_.archive = nullptr; }
 
   template <class... T>
   input_archive& operator()(T&&... values) {

@@ -91,6 +91,7 @@ struct only_nothing {};
 /// T{ {} × n } is well-formed.
 template <class T, std::size_t N>
 consteval bool takes_braces() {
+  // NOLINTNEXTLINE(readability-braces-around-statements): a row of the table below
   if constexpr (N == 0) return requires {
       T{};
     };
@@ -107,6 +108,7 @@ consteval bool takes_braces() {
 /// T{ {} × n, Probe } is well-formed: field n takes what Probe converts to.
 template <class T, class Probe, std::size_t N>
 consteval bool takes_at() {
+  // NOLINTNEXTLINE(readability-braces-around-statements): a row of the table below
   if constexpr (N == 0) return requires {
       T{Probe{}};
     };

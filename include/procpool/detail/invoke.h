@@ -64,12 +64,7 @@ template <class F, class... W, class R>
 struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   using result = R;
   using packed = packing<W...>;
-  static constexpr bool packed_arguments = [] {
-    if constexpr (packed::possible)
-      return true;
-    else
-      return false;
-  }();
+  static constexpr bool packed_arguments = packed::possible;
   static constexpr bool fixed_result = [] {
     if constexpr (std::is_void_v<R>)
       return true;

@@ -70,7 +70,7 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
           set(next++, outcome<R>(std::move(value)));
         }
       } else {
-        while (next < end) fail(incomplete_reply());
+        for (std::uint32_t missing = end - next; missing != 0; --missing) fail(incomplete_reply());
       }
     };
     record_reader::record record{};

@@ -27,6 +27,7 @@ template <class R, class... P>
 struct signature<R (*)(P...) noexcept> : known_signature<P...> {};
 
 // A member function's first argument is its object.
+// NOLINTBEGIN(bugprone-macro-parentheses): qualifiers are no expression
 #define PROCPOOL_MEMBER(qualifiers)       \
   template <class R, class C, class... P> \
   struct signature<R (C::*)(P...) qualifiers> : known_signature<C, P...> {};
@@ -43,6 +44,7 @@ PROCPOOL_MEMBERS(&noexcept)
 PROCPOOL_MEMBERS(&&noexcept)
 #undef PROCPOOL_MEMBERS
 #undef PROCPOOL_MEMBER
+// NOLINTEND(bugprone-macro-parentheses)
 
 template <class T>
 struct without_object;
