@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The engine over workers made by hand: what happens to items, calls and waiters, whatever happens
-// to workers. No process is started.
+// to workers. No process is started. Long, for one fixture and one recorder serve all of it.
 #include "core/engine.h"
 
 #include <gtest/gtest.h>
