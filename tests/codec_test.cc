@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Values to bytes and back: every kind of type, and every kind of wrong bytes. Long, for the types and
-// the table of what may be sent are used throughout.
+// Values to bytes and back: every kind of type, and every kind of wrong bytes. Long, for the types
+// and the table of what may be sent are used throughout.
 #include "procpool/codec.h"
 
 #include <gtest/gtest.h>
