@@ -129,7 +129,10 @@ TEST_F(failure_initializer, ThatFailsLeavesADestructorThatReturns) {
   shared[may_go] = 1;
   for (int round = 0; round < 5; ++round) {
     pool p(failing([] { throw std::runtime_error("no"); }));
-    static_cast<void>(p.apply_async(twice, 1));
+    try {
+      static_cast<void>(p.apply_async(twice, 1));
+    } catch (const initializer_failed&) {  // it was quicker than this call
+    }
   }
   EXPECT_LE(shared[starts].load(), 5 * most_starts);
 }
