@@ -150,8 +150,7 @@ TEST_F(channel_hostile, retiring_in_the_middle_is_fine_and_beyond_the_end_is_not
   expect_refused();
 }
 
-// ---- the task's word
-// -----------------------------------------------------------------------------
+// ---- the task's word ----------------------------------------------------------------------------
 
 TEST_F(channel_hostile, a_task_word_of_another_turn) {
   word().store(task_word{lap_of(index) + 1, 0, 10}.bits());
@@ -182,8 +181,7 @@ TEST_F(channel_hostile, what_was_taken_back_does_not_come_back) {
   EXPECT_FALSE(left->started);
 }
 
-// ---- the rest of the window
-// ----------------------------------------------------------------------
+// ---- the rest of the window ---------------------------------------------------------------------
 
 TEST_F(channel_hostile, a_state_that_is_none_is_a_failure) {
   for (std::uint32_t state : {3u, 0x80000000u, 0xffffffffu}) {
@@ -231,8 +229,7 @@ TEST_F(channel_hostile, the_next_worker_meets_nothing_of_a_window_written_full) 
   }
 }
 
-// ---- fuzz
-// ----------------------------------------------------------------------------------------
+// ---- fuzz ---------------------------------------------------------------------------------------
 
 /// Numbers as an attacker, or a stray memset, would choose them.
 class numbers {

@@ -224,8 +224,7 @@ TEST_F(channel_test, results_that_are_full_are_bad_alloc_in_the_worker_and_harm_
   EXPECT_EQ(number_in(a->bytes), 77u);
 }
 
-// ---- a death
-// -------------------------------------------------------------------------------------
+// ---- a death ------------------------------------------------------------------------------------
 
 TEST_F(channel_test, what_a_dead_worker_left_is_read_in_order_and_tells_who_is_to_blame) {
   {
@@ -310,8 +309,7 @@ TEST_F(channel_test, why_a_worker_could_not_start_is_told_however_long_it_is) {
   }
 }
 
-// ---- where numbers wrap
-// --------------------------------------------------------------------------
+// ---- where numbers wrap -------------------------------------------------------------------------
 
 class channel_wrap : public ::testing::TestWithParam<std::uint32_t> {};
 
@@ -367,8 +365,7 @@ TEST(channel_wrap_full, a_full_ring_over_the_end_of_the_numbers) {
   EXPECT_EQ(parent.room(), ring_slots);
 }
 
-// ---- two threads
-// ---------------------------------------------------------------------------------
+// ---- two threads --------------------------------------------------------------------------------
 
 // Each item is answered by the worker or taken back by the parent, never both, never neither.
 TEST(channel_threads, every_item_has_one_fate) {

@@ -159,8 +159,7 @@ struct by_pointer_order {
   std::set<int, bool (*)(int, int)> s;
 };
 
-// ---- users of cereal
-// -----------------------------------------------------------------------------
+// ---- users of cereal ----------------------------------------------------------------------------
 
 struct member_serialize {
   int a = 0;
@@ -328,8 +327,7 @@ using detail::plain;
 using detail::reader;
 using test::vector_writer;
 
-// ---- what can be sent
-// ------------------------------------------------------------------------------
+// ---- what can be sent ---------------------------------------------------------------------------
 
 template <class... T>
 constexpr bool all_plain = (plain<T> && ...);
@@ -375,8 +373,7 @@ static_assert(
                   by_pointer_order, std::map<int, opaque>, std::tuple<int, int*>,
                   std::array<std::string_view, 2>, std::variant<int, opaque>>);
 
-// ---- there and back
-// --------------------------------------------------------------------------------
+// ---- there and back -----------------------------------------------------------------------------
 
 template <class T>
 std::vector<std::byte> encoded(const T& value) {
@@ -572,8 +569,7 @@ TEST(Codec, WhatUserFunctionsThrowPassesThrough) {
   EXPECT_THROW(decode<even>(in), std::domain_error);
 }
 
-// ---- views
-// -----------------------------------------------------------------------------------------
+// ---- views --------------------------------------------------------------------------------------
 
 TEST(CodecViews, SameBytesAsTheContainer) {
   const std::vector<double> v{1, 2, 3};
@@ -623,8 +619,7 @@ TEST(CodecViews, OfWhatIsNotAlignedAreRefusedButContainersAreRead) {
   EXPECT_EQ(decode<std::vector<double>>(copy), (std::vector<double>{1, 2}));
 }
 
-// ---- wrong bytes
-// -----------------------------------------------------------------------------------
+// ---- wrong bytes --------------------------------------------------------------------------------
 
 template <class T>
 void refuse(std::initializer_list<int> list) {

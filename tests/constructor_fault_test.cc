@@ -215,8 +215,7 @@ TEST_F(constructor_fault, EndingAPoolSurvivesEachFailure) {
   std::printf("ending a pool: %zu call sites driven\n", driven);
 }
 
-// ---- no worker can be made
-// ---------------------------------------------------------------------------
+// ---- no worker can be made ----------------------------------------------------------------------
 
 TEST_F(constructor_fault, WithOneWorkerLeftWorkGoesOnAndThePlaceIsFilledLater) {
   pool p(2);

@@ -179,8 +179,7 @@ class engine_test : public ::testing::Test {
   std::shared_ptr<engine> pool;
 };
 
-// ---- submitting
-// ----------------------------------------------------------------------------------
+// ---- submitting ---------------------------------------------------------------------------------
 
 TEST_F(engine_test, every_item_arrives_once_and_the_slots_are_given_back) {
   make(2, 2);
@@ -278,8 +277,7 @@ TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_wait
   EXPECT_TRUE(fake->killed());
 }
 
-// ---- deaths
-// --------------------------------------------------------------------------------------
+// ---- deaths -------------------------------------------------------------------------------------
 
 TEST_F(engine_test, a_death_costs_the_item_that_ran_and_no_other) {
   make(2, 1);
@@ -355,8 +353,7 @@ TEST_F(engine_test, one_that_retires_in_the_middle_leaves_the_rest_to_others) {
   EXPECT_EQ(call->all(), (lines{by_0, by_0, by_0, by_1, by_1, by_1, by_1, by_1}));
 }
 
-// ---- taking back
-// ---------------------------------------------------------------------------------
+// ---- taking back --------------------------------------------------------------------------------
 
 TEST_F(engine_test, an_idle_worker_gets_what_a_busy_one_has_not_begun) {
   make(2, 1);
@@ -385,8 +382,7 @@ TEST_F(engine_test, of_a_task_that_runs_the_unclaimed_half_is_shared) {
   EXPECT_EQ(call->count(by_0) + call->count(by_1), 100u);
 }
 
-// ---- cancel, fail fast, abandon
-// ------------------------------------------------------------------
+// ---- cancel, fail fast, abandon -----------------------------------------------------------------
 
 TEST_F(engine_test, what_has_not_started_can_be_cancelled) {
   make(1, 1);
@@ -509,8 +505,7 @@ TEST_F(engine_test, what_nobody_wants_is_not_run_again_after_a_death) {
   EXPECT_TRUE(call->ready());
 }
 
-// ---- the end
-// -------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 TEST_F(engine_test, termination_fails_what_is_queued_sent_and_running) {
   make(2, 2);
@@ -624,8 +619,7 @@ TEST_F(engine_test, any_number_of_threads_may_join) {
   for (std::thread& t : all) t.join();
 }
 
-// ---- waiting
-// -------------------------------------------------------------------------------------
+// ---- waiting ------------------------------------------------------------------------------------
 
 TEST_F(engine_test, a_wait_ends_at_its_deadline_and_can_be_repeated) {
   make(1, 1);

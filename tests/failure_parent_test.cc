@@ -126,8 +126,7 @@ TEST_F(failure_parent, ThePoolOutlivesTheThreadThatMadeIt) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(p->map(twice, std::vector<int>(10, i)).back(), 2 * i);
 }
 
-// ---- the zygote
-// --------------------------------------------------------------------------------------
+// ---- the zygote ---------------------------------------------------------------------------------
 
 TEST_F(failure_parent, AKilledZygoteBreaksThePool) {
   {
@@ -192,8 +191,7 @@ TEST_F(failure_parent, AZygoteKilledWhileThePoolCloses) {
   }
 }
 
-// ---- Ctrl-C
-// ------------------------------------------------------------------------------------------
+// ---- Ctrl-C -------------------------------------------------------------------------------------
 
 // Complaint 16: Ctrl-C reaches every process of the group; the owner decides.
 TEST_F(failure_parent, CtrlCIsTheOwnersAffair) {

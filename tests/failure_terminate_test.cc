@@ -290,8 +290,7 @@ TEST_F(failure_terminate, NothingCanBeSubmittedAfterwards) {
   }
 }
 
-// ---- another process
-// ---------------------------------------------------------------------------------
+// ---- another process ----------------------------------------------------------------------------
 
 TEST_F(failure_terminate, InAForkedCopyEverythingIsRefusedAndNothingIsHarmed) {
   auto p = std::make_unique<pool>(2);

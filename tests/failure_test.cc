@@ -27,8 +27,7 @@ namespace {
 
 using namespace test;  // NOLINT: this file is about what stands there
 
-// ---- every type of the table
-// -----------------------------------------------------------------------
+// ---- every type of the table --------------------------------------------------------------------
 
 TEST(KnownTypes, ComeBackAsThemselves) {
   for (const known_type& each : known_types()) {
@@ -94,8 +93,7 @@ TEST(KnownTypes, TheRealThrowersAreRecognised) {
       [](const std::future_error& e) { EXPECT_EQ(e.code(), std::future_errc::broken_promise); });
 }
 
-// ---- codes
-// -----------------------------------------------------------------------------------------
+// ---- codes --------------------------------------------------------------------------------------
 
 TEST(Codes, CategoriesAreKept) {
   for (const std::error_category* category : {&std::generic_category(), &std::system_category(),
@@ -171,8 +169,7 @@ TEST(Codes, AStreamsOwnExceptionIsAFailure) {
       error, [](const std::ios_base::failure& e) { EXPECT_EQ(e.code(), std::io_errc::stream); });
 }
 
-// ---- worker_died
-// -----------------------------------------------------------------------------------
+// ---- worker_died --------------------------------------------------------------------------------
 
 TEST(WorkerDied, KeepsItsNumbersOnTheWay) {
   for (int status : {W_EXITCODE(0, SIGKILL), W_EXITCODE(0, 0), W_EXITCODE(255, 0)}) {
@@ -187,8 +184,7 @@ TEST(WorkerDied, KeepsItsNumbersOnTheWay) {
   }
 }
 
-// ---- types that are not in the table
-// ---------------------------------------------------------------
+// ---- types that are not in the table ------------------------------------------------------------
 
 struct stranger : std::out_of_range {
   using std::out_of_range::out_of_range;
@@ -252,8 +248,7 @@ TEST(Strangers, AnExceptionOfAnotherLanguageIsAnErrorToo) {
   expect<remote_error>(there_and_back(nullptr), [](const remote_error&) {});
 }
 
-// ---- causes
-// ----------------------------------------------------------------------------------------
+// ---- causes -------------------------------------------------------------------------------------
 
 TEST(Causes, ThreeLevelsComeBack) {
   std::exception_ptr error = from_far([] { throw_chain(2); });

@@ -24,8 +24,7 @@ namespace {
 using namespace testing;  // NOLINT: this file is about what stands there
 namespace step = base::step;
 
-// ---- the load
-// ----------------------------------------------------------------------------------------
+// ---- the load -----------------------------------------------------------------------------------
 
 // Every item of the load has a number of its own, and counts its runs there.
 constexpr int applies = 5;
@@ -173,8 +172,7 @@ verdict load(pool& p) {
   return v;
 }
 
-// ---- the harness
-// -------------------------------------------------------------------------------------
+// ---- the harness --------------------------------------------------------------------------------
 
 /// One pool's whole life under the load. Nothing: it could not even be made.
 std::optional<verdict> play() {

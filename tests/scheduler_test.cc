@@ -79,8 +79,7 @@ class scheduler_test : public ::testing::Test {
   clock::time_point now = epoch + 1s;
 };
 
-// ---- order
-// ---------------------------------------------------------------------------------------
+// ---- order --------------------------------------------------------------------------------------
 
 TEST_F(scheduler_test, tasks_of_a_call_go_out_in_order) {
   make(1);
@@ -135,8 +134,7 @@ TEST_F(scheduler_test, who_was_idle_last_works_first_and_everybody_before_anybod
   EXPECT_EQ(send()->worker, 1u);
 }
 
-// ---- how much is sent ahead
-// ----------------------------------------------------------------------
+// ---- how much is sent ahead ---------------------------------------------------------------------
 
 TEST_F(scheduler_test, two_tasks_a_worker_while_their_cost_is_unknown) {
   make(2);
@@ -195,8 +193,7 @@ TEST_F(scheduler_test, a_task_of_which_nothing_ran_teaches_nothing) {
   EXPECT_EQ(s->cost(profile), 0ns);
 }
 
-// ---- room and quota
-// ------------------------------------------------------------------------------
+// ---- room and quota -----------------------------------------------------------------------------
 
 TEST_F(scheduler_test, a_slot_is_taken_until_its_reply_has_been_looked_at) {
   make(1, 2);
@@ -286,8 +283,7 @@ TEST_F(scheduler_test, one_that_leaves_gets_nothing_more) {
   for (auto [worker, task] : send_all()) EXPECT_EQ(worker, 0u);
 }
 
-// ---- taking back
-// ---------------------------------------------------------------------------------
+// ---- taking back --------------------------------------------------------------------------------
 
 TEST_F(scheduler_test, an_idle_worker_gets_the_newest_task_of_a_busy_one_after_a_while) {
   make(2);
@@ -403,8 +399,7 @@ TEST_F(scheduler_test, nothing_is_taken_back_while_there_is_work_in_the_queue_or
   EXPECT_EQ(s->deadline(), clock::time_point::max());
 }
 
-// ---- cutting, putting back, dropping
-// -------------------------------------------------------------
+// ---- cutting, putting back, dropping ------------------------------------------------------------
 
 TEST_F(scheduler_test, what_is_put_back_goes_before_what_was_never_sent) {
   make(1);

@@ -81,8 +81,7 @@ namespace {
 using namespace detail;
 using test::vector_writer;
 
-// ---- what can be shipped
-// -----------------------------------------------------------------------------
+// ---- what can be shipped ------------------------------------------------------------------------
 
 template <class... F>
 constexpr bool all_shippable(const F&...) {
@@ -143,8 +142,7 @@ TEST(Shippable, NotReferencesPointersAndWhatCannotBeTakenApart) {
   static_assert(!shippable<decltype(self().by_this())> && shippable<decltype(self().by_value())>);
 }
 
-// ---- arguments and results
-// ---------------------------------------------------------------------------
+// ---- arguments and results ----------------------------------------------------------------------
 
 template <class F, class Tuple, class... A>
 constexpr bool becomes = std::same_as<argument_types<F, A...>, Tuple>;
@@ -212,8 +210,7 @@ static_assert(refused<std::function<int(int)>, int>);
 static_assert(std::same_as<map_result<decltype(twice), int>, uncallable>);
 static_assert(std::same_as<starmap_result<std::plus<>, std::vector<int>>, uncallable>);
 
-// ---- there and back
-// ----------------------------------------------------------------------------------
+// ---- there and back -----------------------------------------------------------------------------
 
 template <class F>
 F shipped(const F& f, std::size_t* size = nullptr) {

@@ -286,8 +286,7 @@ class pool {
   int unwinding_;
 };
 
-// ---- implementation
-// ----------------------------------------------------------------------------------
+// ---- implementation -----------------------------------------------------------------------------
 
 template <class F, class... Args>
 requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... args) {

@@ -42,8 +42,7 @@ void engine::refuse() const {
   throw pool_closed();
 }
 
-// ---- submitting
-// --------------------------------------------------------------------------------------
+// ---- submitting ---------------------------------------------------------------------------------
 
 call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, const detail::call_options& options) {
@@ -202,8 +201,7 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   return n;
 }
 
-// ---- waiting
-// -----------------------------------------------------------------------------------------
+// ---- waiting ------------------------------------------------------------------------------------
 
 bool engine::wait(detail::completion& what, clock::time_point deadline) {
   if (what.ready()) return true;
@@ -351,8 +349,7 @@ void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::bat
   access::ready(box).store(false, std::memory_order_release);
 }
 
-// ---- stopping
-// ----------------------------------------------------------------------------------------
+// ---- stopping -----------------------------------------------------------------------------------
 
 void engine::close() {
   check_process();

@@ -142,6 +142,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void share_parcel(task_id from, task_id to);
   void forget(task_id id);
   void fail_task(task_id id, const std::exception_ptr& error);
+  /// Takes back what a worker has not claimed from item `keep` on; returns how many stay with it.
+  std::uint32_t recall(task_id id, std::uint32_t keep);
   /// Takes back all of a task that a worker holds; false: the worker has claimed some of it.
   bool take_back(task_id id);
   /// Takes back and fails every item of the call that has not been claimed.

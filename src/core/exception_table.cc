@@ -31,8 +31,7 @@ namespace {
 using detail::reader;
 using detail::writer;
 
-// ---- types that are their text, or nothing
-// ---------------------------------------------------------
+// ---- types that are their text, or nothing ------------------------------------------------------
 
 template <class E>
 void encode_nothing(writer& /*out*/, const std::exception& /*e*/) {}
@@ -47,8 +46,7 @@ std::exception_ptr from_text(reader& /*in*/, far_side&& from) {
   return make_rethrown(E(from.text), std::move(from));
 }
 
-// ---- std::system_error and its like
-// ----------------------------------------------------------------
+// ---- std::system_error and its like -------------------------------------------------------------
 
 /// A category lives in each process; its name finds it in the other. One that is unknown becomes
 /// the generic one: what() keeps the true words.
@@ -119,8 +117,7 @@ std::exception_ptr to_filesystem_error(reader& in, far_side&& from) {
                        std::move(from));
 }
 
-// ---- types that are a number
-// -----------------------------------------------------------------------
+// ---- types that are a number --------------------------------------------------------------------
 
 void encode_future_error(writer& out, const std::exception& e) {
   put_number(out, static_cast<const std::future_error&>(e).code().value());
@@ -144,8 +141,7 @@ std::exception_ptr to_regex_error(reader& in, far_side&& from) {
                        std::move(from));
 }
 
-// ---- procpool's own: a pool inside a worker throws them there
-// --------------------------------------
+// ---- procpool's own: a pool inside a worker throws them there -----------------------------------
 
 void encode_worker_died(writer& out, const std::exception& e) {
   const auto& error = static_cast<const worker_died&>(e);
@@ -162,8 +158,7 @@ std::exception_ptr to_worker_died(reader& in, far_side&& from) {
   return make_rethrown(worker_died(pid, status, index), std::move(from));
 }
 
-// ---- the table
-// -------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 template <class E>
 constexpr exception_type entry(void (*encode)(writer&, const std::exception&),

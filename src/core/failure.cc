@@ -144,8 +144,7 @@ std::exception_ptr put_one(writer& out, const std::exception_ptr& error) {
   }
 }
 
-// ---- on the other side
-// -----------------------------------------------------------------------------
+// ---- on the other side --------------------------------------------------------------------------
 
 struct level {
   std::string_view known;

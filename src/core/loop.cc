@@ -20,8 +20,7 @@ std::exception_ptr why(const broken& b) {
   return b.by_initializer ? with_cause(initializer_failed(b.why)) : with_cause(pool_broken(b.why));
 }
 
-// ---- one step
-// ----------------------------------------------------------------------------------------
+// ---- one step -----------------------------------------------------------------------------------
 
 bool engine::step(lock& l) {
   std::vector<delivery> deliveries;
@@ -203,8 +202,7 @@ void engine::account(delivery& d) {
   settle(d.call);
 }
 
-// ---- decisions
-// ---------------------------------------------------------------------------------------
+// ---- decisions ----------------------------------------------------------------------------------
 
 void engine::pump(clock::time_point now) {
   while (auto d = scheduler_.next(now)) {
@@ -243,21 +241,22 @@ void engine::take(const scheduler::take& d) {
   std::uint32_t count = scheduler_[d.task].count;
   std::uint32_t started = d.may_have_started ? backend_->claimed(d.worker, d.task) : 0;
   std::uint32_t keep = started == 0 ? 0 : started + (count - started) / 2;
-  std::uint32_t kept = backend_->recall(d.worker, d.task, keep);
-  task_id rest = scheduler_.taken_back(d.task, kept);
-  if (rest != scheduler::none) share_parcel(d.task, rest);
+  recall(d.task, keep);
 }
 
 bool engine::take_back(task_id id) {
   if (scheduler_[id].worker == scheduler::none) return scheduler_[id].count == 0;
-  std::uint32_t kept = backend_->recall(scheduler_[id].worker, id, 0);
-  task_id rest = scheduler_.taken_back(id, kept);
-  if (rest != scheduler::none) share_parcel(id, rest);
-  return kept == 0;
+  return recall(id, 0) == 0;
 }
 
-// ---- the end of tasks and calls
-// ----------------------------------------------------------------------
+std::uint32_t engine::recall(task_id id, std::uint32_t keep) {
+  std::uint32_t kept = backend_->recall(scheduler_[id].worker, id, keep);
+  task_id rest = scheduler_.taken_back(id, kept);
+  if (rest != scheduler::none) share_parcel(id, rest);
+  return kept;
+}
+
+// ---- the end of tasks and calls -----------------------------------------------------------------
 
 void engine::share_parcel(task_id from, task_id to) {
   if (parcels_.size() <= to) parcels_.resize(to + 1);
@@ -340,8 +339,7 @@ void engine::maybe_retire() {
   backend_->retire_all();
 }
 
-// ---- while nobody waits
-// ------------------------------------------------------------------------------
+// ---- while nobody waits -------------------------------------------------------------------------
 
 void engine::background() {
   lock l(mutex_);

@@ -8,8 +8,7 @@ namespace procpool::core {
 scheduler::scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota)
     : room_(room), quota_(quota), workers_(workers) {}
 
-// ---- calls and tasks
-// ---------------------------------------------------------------------------------
+// ---- calls and tasks ----------------------------------------------------------------------------
 
 profile_id scheduler::add_profile() {
   profiles_.push_back(0);
@@ -123,8 +122,7 @@ std::vector<task_id> scheduler::tasks_of(call_id call) const {
   return ids;
 }
 
-// ---- workers
-// -----------------------------------------------------------------------------------------
+// ---- workers ------------------------------------------------------------------------------------
 
 void scheduler::up(worker_id worker, clock::time_point now) {
   worker_record& w = workers_[worker];
@@ -162,8 +160,7 @@ void scheduler::released(worker_id worker) {
   if (w.slots-- == room_ && w.up && w.holds.empty()) idle_.push_back(worker);
 }
 
-// ---- decisions
-// ---------------------------------------------------------------------------------------
+// ---- decisions ----------------------------------------------------------------------------------
 
 bool scheduler::open_to(const worker_record& w, std::uint32_t depth) const noexcept {
   return w.up && !w.leaving && w.holds.size() < depth && w.slots < room_ &&

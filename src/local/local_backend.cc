@@ -37,8 +37,7 @@ local_backend::~local_backend() = default;
 
 std::uint32_t local_backend::workers() const { return static_cast<std::uint32_t>(places_.size()); }
 
-// ---- parcels
-// -----------------------------------------------------------------------------------------
+// ---- parcels ------------------------------------------------------------------------------------
 
 core::block local_backend::allocate(std::size_t size) {
   std::lock_guard hold(arena_mutex_);
@@ -55,8 +54,7 @@ void local_backend::free_copy(sent& s) noexcept {
   s.copy = {};
 }
 
-// ---- sending
-// -----------------------------------------------------------------------------------------
+// ---- sending ------------------------------------------------------------------------------------
 
 const base::token& local_backend::token_of(const detail::entry_point* entry) {
   if (entry != last_entry_) {
@@ -118,8 +116,7 @@ std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task)
   return places_[worker]->channel.claimed(index);
 }
 
-// ---- hearing
-// -----------------------------------------------------------------------------------------
+// ---- hearing ------------------------------------------------------------------------------------
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
   const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
@@ -210,8 +207,7 @@ void local_backend::bury(core::worker_id worker) {
   supervisor_->bury(worker);
 }
 
-// ---- waiting
-// -----------------------------------------------------------------------------------------
+// ---- waiting ------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
   return std::any_of(places_.begin(), places_.end(),
@@ -235,8 +231,7 @@ void local_backend::wait(clock::time_point deadline) {
 
 clock::time_point local_backend::next_deadline() const { return supervisor_->next_deadline(); }
 
-// ---- stopping
-// ----------------------------------------------------------------------------------------
+// ---- stopping -----------------------------------------------------------------------------------
 
 void local_backend::tell_to_leave(std::uint32_t worker) {
   place& p = *places_[worker];

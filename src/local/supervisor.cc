@@ -24,8 +24,7 @@ supervisor::supervisor(process::zygote_client& zygote, std::uint32_t workers, bo
       prepare_(std::move(prepare)),
       places_(workers) {}
 
-// ---- launching
-// ---------------------------------------------------------------------------------------
+// ---- launching ----------------------------------------------------------------------------------
 
 void supervisor::fill() {
   for (std::uint32_t w = 0; w < places_.size(); ++w) {
@@ -33,7 +32,7 @@ void supervisor::fill() {
     while (places_[w].at == stage::launching || places_[w].waits) {
       read(early_);
       if (refused_forks_ != 0) {
-        errno = places_[w].pid;  // see refused()
+        errno = places_[w].refusal;
         sys::raise("starting a worker");
       }
       if (zygote_.dead()) {
@@ -67,7 +66,7 @@ void supervisor::launch(std::uint32_t worker) {
 void supervisor::refused(std::uint32_t worker, int error) {
   place& p = places_[worker];
   p.at = stage::empty;
-  p.pid = error;
+  p.refusal = error;
   p.waits = true;
   ++refused_forks_;
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
@@ -104,8 +103,7 @@ supervisor::clock::time_point supervisor::next_deadline() const noexcept {
   return std::min(retry_at_, kill_at_);
 }
 
-// ---- watching
-// ----------------------------------------------------------------------------------------
+// ---- watching -----------------------------------------------------------------------------------
 
 void supervisor::read(std::vector<ended>& to) {
   if (&to != &early_) {
@@ -174,8 +172,7 @@ void supervisor::bury(std::uint32_t worker) {
   stop_when_empty();
 }
 
-// ---- stopping
-// ----------------------------------------------------------------------------------------
+// ---- stopping -----------------------------------------------------------------------------------
 
 void supervisor::retire() noexcept {
   retiring_ = true;

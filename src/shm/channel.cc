@@ -17,8 +17,7 @@ std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcp
 
 }  // namespace
 
-// ---- the parent's half
-// -------------------------------------------------------------------------------
+// ---- the parent's half --------------------------------------------------------------------------
 
 void parent_half::prepare(bool suspicious) noexcept {
   read_.store(tail_, std::memory_order_relaxed);
@@ -161,8 +160,7 @@ void parent_half::release(std::uint32_t index) noexcept {
     ++oldest_;
 }
 
-// ---- the worker's half
-// -------------------------------------------------------------------------------
+// ---- the worker's half --------------------------------------------------------------------------
 
 worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
     : head_(head),

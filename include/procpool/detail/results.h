@@ -94,8 +94,7 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
   return failed;
 }
 
-// ---- one item
-// ----------------------------------------------------------------------------------------
+// ---- one item -----------------------------------------------------------------------------------
 
 template <class R>
 class single final : public batch, public result_state<R> {
@@ -122,8 +121,7 @@ class single final : public batch, public result_state<R> {
   std::optional<outcome<R>> result_;
 };
 
-// ---- many items
-// --------------------------------------------------------------------------------------
+// ---- many items ---------------------------------------------------------------------------------
 
 /// The errors of some items, few as a rule.
 class item_errors {
