@@ -62,6 +62,7 @@ bool in_process_backend::initialize() {
     std::lock_guard hold(mutex_);
     if (std::exchange(started_, true) || !initializer_) return true;
   }
+  context_scope here(context_);
   auto error = run_call(*initializer_);
   if (!error) return true;
   std::lock_guard hold(mutex_);
@@ -80,6 +81,7 @@ void in_process_backend::wait(clock::time_point) {
     queue_.pop_front();
   }
   auto begun = clock::now();
+  context_scope here(context_);
   local_run run(p.message.parcel, p.message.first, p.kept);
   p.message.entry->run(run);
   task_reply r;

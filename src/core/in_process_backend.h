@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/context.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
@@ -57,6 +58,7 @@ class in_process_backend final : public backend {
   [[nodiscard]] bool initialize();
 
   std::shared_ptr<const detail::encoded_call> initializer_;
+  context context_;
   mutable std::mutex mutex_;
   // Guarded by mutex_: wait() runs without the engine's lock.
   bool started_ = false;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/context.h"
 #include "core/worker.h"
 #include "shm/channel.h"
 
@@ -41,6 +42,8 @@ void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t work
   bells.clear();
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
+  core::context here{worker};
+  core::enter_worker(here);
   core::work(link, options.initializer.get(), options.quota);
 }
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "procpool/stacktrace.h"
+
+#include <array>
+#include <charconv>
+#include <mutex>
+#include <utility>
+
+namespace procpool {
+namespace detail {
+
+/// Places, and what was found out about them. Shared by the copies of a stacktrace.
+class stack_frames {
+ public:
+  explicit stack_frames(std::vector<place> from) : places(std::move(from)) {}
+
+  const std::vector<stack_frame>& look_up() const {
+    std::call_once(once_, [this] {
+      for (const place& p : places) {
+        stack_frame f;
+        f.offset = p.offset;
+        found_.push_back(std::move(f));
+      }
+    });
+    return found_;
+  }
+
+  const std::vector<place> places;
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::vector<stack_frame> found_;
+};
+
+}  // namespace detail
+
+std::string stack_frame::to_string() const {
+  if (!function.empty()) {
+    if (file.empty()) return function;
+    return function + " at " + file + ":" + std::to_string(line);
+  }
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), offset, 16).ptr;
+  return module + "+0x" + std::string(digits.begin(), end);
+}
+
+stacktrace::stacktrace(std::vector<detail::place> places)
+    : frames_(places.empty() ? nullptr
+                             : std::make_shared<detail::stack_frames>(std::move(places))) {}
+
+std::size_t stacktrace::size() const noexcept { return frames_ ? frames_->places.size() : 0; }
+
+const std::vector<stack_frame>& stacktrace::frames() const {
+  static const std::vector<stack_frame> none;
+  return frames_ ? frames_->look_up() : none;
+}
+
+const std::vector<detail::place>& stacktrace::places() const noexcept {
+  static const std::vector<detail::place> none;
+  return frames_ ? frames_->places : none;
+}
+
+std::string stacktrace::to_string() const {
+  std::string text;
+  std::size_t number = 0;
+  for (const stack_frame& f : frames())
+    text.append("#")
+        .append(std::to_string(number++))
+        .append(" ")
+        .append(f.to_string())
+        .append("\n");
+  return text;
+}
+
+}  // namespace procpool
