@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The composition root: reads the options, picks a backend, wires it. The only file that names
-// every part.
+// The composition root: reads the options, picks a backend, wires it; and tells a fresh execution
+// what it is. The only file that names every part.
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -12,8 +12,12 @@
 #include "base/process_mark.h"
 #include "core/engine.h"
 #include "core/in_process_backend.h"
+#include "local/executed.h"
 #include "local/local_backend.h"
+#include "process/program.h"
 #include "procpool/detail/engine.h"
+#include "procpool/error.h"
+#include "procpool/init.h"
 #include "procpool/options.h"
 
 namespace procpool::detail {
@@ -42,15 +46,28 @@ int checked_processes(const pool_options& o) {
     throw std::invalid_argument("procpool: pool_options.max_tasks_per_child is " +
                                 std::to_string(o.max_tasks_per_child) +
                                 "; it must be 0 (no limit) or more");
-  if (o.start_method != start_method::fork && o.start_method != start_method::in_process)
+  if (o.start_method < start_method::fork || o.start_method > start_method::in_process)
     throw std::invalid_argument("procpool: pool_options.start_method has no such value");
   return o.processes != 0 ? o.processes : default_processes();
+}
+
+void check_start(start_method method) {
+  if (method == start_method::in_process) return;
+  if ((method == start_method::forkserver || method == start_method::spawn) &&
+      !process::program_noted())
+    throw std::logic_error(
+        "procpool: forkserver and spawn execute this program again, which must know that it is a "
+        "worker: write procpool::init(argc, argv); as the first statement of main()");
+  if (process::depth() >= process::most_depth)
+    throw error("procpool: pools are nested " + std::to_string(process::depth()) +
+                " deep, each in a worker of the one before: no deeper");
 }
 
 }  // namespace
 
 std::shared_ptr<engine> make_engine(const pool_options& options) {
   int processes = checked_processes(options);
+  check_start(options.start_method);
   auto quota = static_cast<std::uint32_t>(options.max_tasks_per_child);
   auto initializer = access::call(options.initializer);
 
@@ -64,6 +81,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
     backend = std::make_unique<core::in_process_backend>(initializer);
   } else {
     backend = std::make_unique<local::local_backend>(static_cast<std::uint32_t>(processes),
+                                                     options.start_method,
                                                      local::child_options{initializer, quota});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
@@ -72,3 +90,16 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
 }
 
 }  // namespace procpool::detail
+
+namespace procpool {
+
+void init(int argc, const char* const* argv) {
+  if (argc < 1 || argv == nullptr || argv[0] == nullptr)
+    throw std::invalid_argument(
+        "procpool: init(argc, argv) wants what main() was given: a worker is told by it that it is "
+        "one");
+  process::note_program(argv[0]);
+  if (auto a = process::read_assignment(argc, argv)) local::serve(*a);
+}
+
+}  // namespace procpool

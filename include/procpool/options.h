@@ -17,6 +17,8 @@ namespace procpool {
 /// How workers come to be.
 enum class start_method {
   fork,        ///< copies of this process as it was when the pool was made: they see all of it
+  forkserver,  ///< copies of one fresh execution of this program (init.h), made with the pool
+  spawn,       ///< each a fresh execution of this program (init.h)
   in_process,  ///< no workers: tasks run in the calling thread, through the same code; for
                ///< debugging
 };

@@ -9,8 +9,11 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "base/modules.h"
 #include "procpool/error.h"
 
 namespace procpool::base {
@@ -25,6 +28,8 @@ struct segment {
 struct module {
   std::uint64_t id = 0;
   std::uintptr_t base = 0;
+  std::string path;  // as the loader knows it; empty: the program
+  std::string build;
   std::vector<segment> segments;
 
   // The segment that holds all of [offset, offset + size).
@@ -71,8 +76,18 @@ const std::byte* at(const dl_phdr_info& info, const ElfW(Phdr) & segment) noexce
   return reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
 }
 
-// The build-id that the notes of this segment hold, hashed; 0: none. elf(5), "Notes (Nhdr)".
-std::uint64_t build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes) noexcept {
+std::string hexadecimal(const std::byte* from, std::size_t size) {
+  std::string text;
+  for (std::size_t k = 0; k < size; ++k)
+    for (const unsigned digit :
+         {std::to_integer<unsigned>(from[k]) >> 4, std::to_integer<unsigned>(from[k]) & 15})
+      text += "0123456789abcdef"[digit];
+  return text;
+}
+
+// Sets the module's id and build to the build-id that the notes of this segment hold, if they hold
+// one. elf(5), "Notes (Nhdr)".
+void read_build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes, module& m) {
   const std::uint64_t boundary = notes.p_align == 8 ? 8 : 4;
   const auto padded = [&](std::uint64_t n) { return (n + boundary - 1) / boundary * boundary; };
   const std::byte* p = at(info, notes);
@@ -83,22 +98,25 @@ std::uint64_t build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes) noexc
     const std::uint64_t size = description + padded(note.n_descsz);
     if (size > left) break;
     if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof ELF_NOTE_GNU &&
-        std::memcmp(p + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0)
-      return hash(p + description, note.n_descsz, hash_start);
+        std::memcmp(p + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0) {
+      m.id = hash(p + description, note.n_descsz, hash_start);
+      m.build = hexadecimal(p + description, note.n_descsz);
+      return;
+    }
     p += size;
     left -= size;
   }
-  return 0;
 }
 
 module describe(const dl_phdr_info& info) {
   module m;
   m.base = info.dlpi_addr;
+  m.path = info.dlpi_name != nullptr ? info.dlpi_name : "";
   std::uint64_t shape = hash_start;
   std::uint64_t text = hash_start;
   for (int k = 0; k < info.dlpi_phnum; ++k) {
     const ElfW(Phdr)& p = info.dlpi_phdr[k];
-    if (p.p_type == PT_NOTE && m.id == 0) m.id = build_id(info, p);
+    if (p.p_type == PT_NOTE && m.id == 0) read_build_id(info, p, m);
     if (p.p_type != PT_LOAD) continue;
     m.segments.push_back({p.p_vaddr, p.p_vaddr + p.p_memsz, p.p_flags});
     const std::uint64_t bounds[] = {p.p_vaddr, p.p_memsz, p.p_flags};
@@ -113,6 +131,11 @@ module describe(const dl_phdr_info& info) {
     m.id = text ^ shape;
   }
   if (m.id == 0) m.id = 1;
+  if (m.build.empty()) {
+    std::byte digits[sizeof m.id];
+    std::memcpy(digits, &m.id, sizeof m.id);
+    m.build = "none, hash " + hexadecimal(digits, sizeof digits);
+  }
   return m;
 }
 
@@ -201,6 +224,18 @@ token name(const void* address) {
       "time, or its library was unloaded)");
 }
 
+std::vector<module_name> modules() {
+  std::vector<module_name> all;
+  for (const module& m : current().modules) all.push_back({m.id, m.path, m.build});
+  return all;
+}
+
+bool is_loaded(std::uint64_t id) { return current().by_id(id) != nullptr; }
+
+std::uint64_t modules_seen() noexcept {
+  return reinterpret_cast<std::uintptr_t>(newest.load(std::memory_order_relaxed));
+}
+
 const void* find(token t) noexcept { return find(t, 1, 0); }
 
 const void* find_code(token t) noexcept { return find(t, 1, PF_X); }
@@ -228,10 +263,11 @@ const void* read_code(reader& in) {
   in.raw(&t, sizeof t);
   if (t == base::token{0, 0}) return nullptr;
   const void* code = base::find_code(t);
-  if (code == nullptr)
-    throw serialization_error(
-        "procpool: the function lives in a module this process has not loaded, or the bytes name "
-        "no function");
+  if (code == nullptr && !base::is_loaded(t.module)) {
+    base::load_module(t.module);
+    code = base::find_code(t);
+  }
+  if (code == nullptr) throw serialization_error("procpool: the bytes name no function");
   return code;
 }
 

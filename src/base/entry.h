@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "procpool/detail/batch.h"
 #include "procpool/detail/buffer.h"
@@ -21,6 +23,17 @@ static_assert(sizeof(token) == 16 && std::is_trivially_copyable_v<token>);
 
 /// Throws procpool::error when the address lies in no loaded module. From any thread.
 token name(const void* address);
+
+struct module_name {
+  std::uint64_t id;
+  std::string path;   ///< as the loader knows it; empty: the program itself
+  std::string build;  ///< its build-id in hexadecimal, or words that say it has none
+};
+/// The modules loaded now.
+std::vector<module_name> modules();
+[[nodiscard]] bool is_loaded(std::uint64_t id);
+/// Is another number when name() or find() has noticed that modules came or went. Costs a load.
+std::uint64_t modules_seen() noexcept;
 
 /// Null when the module is not loaded here, or has nothing at the offset. From any thread.
 const void* find(token t) noexcept;

@@ -111,6 +111,11 @@ int dup_cloexec(int fd, int least) noexcept {
   return ::fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
+int dup2(int fd, int number) noexcept {
+  PROCPOOL_FAIL(dup2, -1);
+  return restart([&] { return ::dup2(fd, number); });
+}
+
 int fcntl(int fd, int command, int argument) noexcept {
   PROCPOOL_FAIL(fcntl, -1);
   return ::fcntl(fd, command, argument);
@@ -184,6 +189,20 @@ int ppoll(pollfd* fds, nfds_t count, const timespec* timeout) noexcept {
 pid_t fork() noexcept {
   PROCPOOL_FAIL(fork, -1);
   return ::fork();
+}
+
+int spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+          const posix_spawnattr_t* attributes, char* const* argv, char* const* envp) noexcept {
+  PROCPOOL_FAIL(spawn, -1);
+  const int error = ::posix_spawn(pid, path, actions, attributes, argv, envp);
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+int execve(const char* path, char* const* argv, char* const* envp) noexcept {
+  PROCPOOL_FAIL(execve, -1);
+  return ::execve(path, argv, envp);
 }
 
 void _exit(int status) noexcept { ::_exit(status); }

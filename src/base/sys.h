@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -58,6 +59,7 @@ int close(int fd) noexcept;
 int close_range(unsigned first, unsigned last, unsigned flags) noexcept;
 /// A copy numbered `least` or above that is closed by exec: fcntl(F_DUPFD_CLOEXEC).
 int dup_cloexec(int fd, int least = 0) noexcept;
+int dup2(int fd, int number) noexcept;
 /// For the commands that take a number, or nothing.
 int fcntl(int fd, int command, int argument = 0) noexcept;
 ssize_t read(int fd, void* to, std::size_t size) noexcept;
@@ -84,6 +86,10 @@ int ppoll(pollfd* fds, nfds_t count, const timespec* timeout) noexcept;
 /// glibc's fork, not the bare system call: malloc and stdio are usable in the child of a threaded
 /// parent, and pthread_atfork handlers run.
 pid_t fork() noexcept;
+/// posix_spawn; its error number put into errno.
+int spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+          const posix_spawnattr_t* attributes, char* const* argv, char* const* envp) noexcept;
+int execve(const char* path, char* const* argv, char* const* envp) noexcept;
 [[noreturn]] void _exit(int status) noexcept;
 pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <limits>
 
+#include "base/modules.h"
 #include "base/step.h"
 #include "core/failure.h"
 #include "core/local_run.h"
@@ -63,13 +64,19 @@ void fail_all(detail::task_run& run, const char* why) {
 
 void run_task(const base::token& entry, std::uint64_t type, detail::task_run& run) {
   const detail::entry_point* code = base::find_entry(entry, type);
-  if (code != nullptr) {
-    code->run(run);
-  } else {
-    fail_all(run,
-             "procpool: the function lives in a library that this worker does not have: it was "
-             "loaded after the pool was made");
+  if (code == nullptr && !base::is_loaded(entry.module)) {
+    try {
+      base::load_module(entry.module);
+    } catch (const std::exception& e) {
+      fail_all(run, e.what());
+      return;
+    }
+    code = base::find_entry(entry, type);
   }
+  if (code != nullptr)
+    code->run(run);
+  else
+    fail_all(run, "procpool: what should be the call's code in this worker is something else");
 }
 
 std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "local/child.h"
 
-#include <cstring>
+#include <exception>
+#include <optional>
 #include <utility>
 
+#include "base/modules.h"
 #include "core/context.h"
+#include "core/failure.h"
 #include "core/worker.h"
 #include "shm/channel.h"
+#include "shm/module_list.h"
 
 namespace procpool::local {
 namespace {
@@ -32,19 +36,38 @@ class shared_memory_link final : public core::link {
   shm::worker_half& half_;
 };
 
+// The segment that modules are looked up in: the worker's only one.
+const shm::segment* told_by = nullptr;
+
+std::optional<base::module_name> module_of_parent(std::uint64_t id) {
+  return shm::module_of(told_by->head(), id);
+}
+
 }  // namespace
 
-void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t worker,
-          const child_options& options) {
+void hear_of_modules(const shm::segment& memory) noexcept {
+  told_by = &memory;
+  base::set_module_source(module_of_parent);
+}
+
+void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options) {
   memory.protect();
   shm::window& own = memory.open_window(worker);
-  base::fd bell = std::move(bells[worker]);
-  bells.clear();
+  hear_of_modules(memory);
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
   core::context here{worker};
   core::enter_worker(here);
   core::work(link, options.initializer.get(), options.quota);
+}
+
+void fail_to_live(shm::segment& memory, base::fd bell, std::uint32_t worker) {
+  const std::exception_ptr why = std::current_exception();
+  shm::window& own = memory.open_window(worker);
+  shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
+  detail::vector_writer record;
+  core::encode_error(record, why);
+  shared_memory_link(half).failed(record.take());
 }
 
 }  // namespace procpool::local

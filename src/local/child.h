@@ -12,13 +12,22 @@
 
 namespace procpool::local {
 
+/// A call made beforehand; or null.
+using call = std::shared_ptr<const detail::encoded_call>;
+
 struct child_options {
-  std::shared_ptr<const detail::encoded_call> initializer;  // or null
+  call initializer;
   std::uint32_t quota = 0;
 };
 
-/// Returns when the worker should end. `bells`: the eventfds of all workers; it keeps its own.
-void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t worker,
-          const child_options& options);
+/// What this process has not loaded is looked up in the parent's list from now on. Keeps a
+/// reference.
+void hear_of_modules(const shm::segment& memory) noexcept;
+
+/// A worker's life: returns when it should end. `bell`: the eventfd that wakes the parent for it.
+void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options);
+
+/// Instead: tells the parent why there is no worker, in a handler of that exception.
+void fail_to_live(shm::segment& memory, base::fd bell, std::uint32_t worker);
 
 }  // namespace procpool::local

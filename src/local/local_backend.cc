@@ -8,12 +8,17 @@
 #include <utility>
 
 #include "base/sys.h"
+#include "local/boot.h"
+#include "local/executed.h"
+#include "process/program.h"
+#include "shm/module_list.h"
 
 namespace procpool::local {
 
 using stage = supervisor::stage;
 
-local_backend::local_backend(std::uint32_t workers, const child_options& options)
+local_backend::local_backend(std::uint32_t workers, start_method method,
+                             const child_options& options)
     : memory_(std::make_unique<shm::segment>(workers)),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
   for (std::uint32_t w = 0; w < workers; ++w) {
@@ -21,16 +26,29 @@ local_backend::local_backend(std::uint32_t workers, const child_options& options
     places_.push_back(std::make_unique<place>(*memory_, w));
   }
   // The zygote comes before everything it has no business to inherit.
-  zygote_ = std::make_unique<process::zygote_client>(
-      [this, options](std::uint32_t worker, std::uint32_t) {
-        live(*memory_, bells_, worker, options);
-      });
+  zygote_ = make_zygote(method, options);
   supervisor_ = std::make_unique<supervisor>(
       *zygote_, workers, options.initializer != nullptr,
       [this](std::uint32_t w, bool suspicious) { places_[w]->channel.prepare(suspicious); });
   int control[] = {zygote_->socket(), zygote_->pidfd()};
   bell_ = std::make_unique<bell>(memory_->head(), bells_, control);
   supervisor_->fill();
+}
+
+std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
+                                                                   const child_options& options) {
+  if (method == start_method::fork)
+    return std::make_unique<process::zygote_client>(
+        [this, options](std::uint32_t worker, std::uint32_t) {
+          base::fd bell = std::move(bells_[worker]);
+          bells_.clear();
+          process::set_depth(process::depth() + 1);
+          live(*memory_, std::move(bell), worker, options);
+        });
+  const boot b{options, method == start_method::spawn};
+  write_boot(b, memory_->head(), arena_.allocate(boot_size(b)));
+  tell_modules();
+  return std::make_unique<process::zygote_client>(descriptors_for_zygote(*memory_, bells_));
 }
 
 local_backend::~local_backend() = default;
@@ -56,6 +74,19 @@ void local_backend::free_copy(sent& s) noexcept {
 
 // ---- sending ------------------------------------------------------------------------------------
 
+void local_backend::tell_modules() {
+  std::vector<base::module_name> fresh = base::modules();
+  modules_told_ = base::modules_seen();
+  std::erase_if(fresh, [this](const base::module_name& m) {
+    return std::find(told_of_.begin(), told_of_.end(), m.id) != told_of_.end();
+  });
+  if (fresh.empty()) return;
+  told_of_.reserve(told_of_.size() + fresh.size());
+  const core::block room = allocate(shm::module_records_size(fresh));
+  shm::add_modules(memory_->head(), room.data, fresh);
+  for (const base::module_name& m : fresh) told_of_.push_back(m.id);
+}
+
 const base::token& local_backend::token_of(const detail::entry_point* entry) {
   if (entry != last_entry_) {
     auto known = tokens_.find(entry);
@@ -69,6 +100,8 @@ const base::token& local_backend::token_of(const detail::entry_point* entry) {
 void local_backend::send(core::worker_id worker, const core::task_message& message) {
   place& p = *places_[worker];
   const base::token& entry = token_of(message.entry);
+  // Whoever encoded the parcel has looked at the modules, when it names functions of them.
+  if (base::modules_seen() != modules_told_) tell_modules();
   shm::message m{entry.module,  entry.offset,   message.entry->type, message.first,
                  message.count, message.parcel, shm::in_slot};
   core::block copy;

@@ -18,6 +18,7 @@
 #include "local/child.h"
 #include "local/supervisor.h"
 #include "process/zygote_client.h"
+#include "procpool/options.h"
 #include "shm/arena.h"
 #include "shm/channel.h"
 #include "shm/segment.h"
@@ -26,8 +27,9 @@ namespace procpool::local {
 
 class local_backend final : public core::backend {
  public:
-  /// Makes the zygote and the workers. Throws std::system_error; nothing is left behind then.
-  local_backend(std::uint32_t workers, const child_options& options);
+  /// Makes the zygote and the workers, by any method but in_process. Throws std::system_error,
+  /// pool_broken when a fresh execution refuses to serve; nothing is left behind then.
+  local_backend(std::uint32_t workers, start_method method, const child_options& options);
   ~local_backend() override;
 
   [[nodiscard]] std::uint32_t workers() const override;
@@ -73,6 +75,10 @@ class local_backend final : public core::backend {
 
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
+  [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(start_method method,
+                                                                    const child_options& options);
+  /// Tells the workers of the modules that were loaded since they were last told.
+  void tell_modules();
   const base::token& token_of(const detail::entry_point* entry);
   core::task_reply reply_of(std::uint32_t worker, const shm::answer& a) const;
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
@@ -91,6 +97,8 @@ class local_backend final : public core::backend {
   std::unordered_map<const detail::entry_point*, base::token> tokens_;
   const detail::entry_point* last_entry_ = nullptr;
   const base::token* last_token_ = nullptr;
+  std::uint64_t modules_told_ = 0;      // base::modules_seen() then
+  std::vector<std::uint64_t> told_of_;  // the modules' ids
   bool retiring_ = false;
   std::mutex arena_mutex_;
   shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock

@@ -2,16 +2,17 @@
 // What a pool's owner and its zygote say to each other, over a pair of SOCK_SEQPACKET sockets: one
 // message a packet, each of exactly one of these two types.
 //
-// The zygote is a copy of the owner's process, made with the pool, that has one thread and does
-// nothing but fork workers, signal them, reap them and report. So no process with threads is ever
-// forked while the pool runs; and as it is the only one that reaps its children, the number it
-// signals cannot have passed to a stranger.
+// The zygote is a copy of the owner's process, made with the pool, or a fresh execution of its
+// program. It has one thread and does nothing but fork workers, signal them, reap them and report.
+// So no process with threads is ever forked while the pool runs; and as it is the only one that
+// reaps its children, the number it signals cannot have passed to a stranger.
 //
 //   zygote_client.h   in the owner: asks
 //   zygote_server.h   in the zygote: answers
 #pragma once
 
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <type_traits>
@@ -36,7 +37,10 @@ enum class report_kind : std::uint32_t {
   launched,       ///< pid
   launch_failed,  ///< value: errno
   ended,          ///< pid; value: its status, as wait(2) has it. Always after its launched
+  refused,        ///< instead of ready, with words behind it: why it does not serve
 };
+/// Bytes of words behind a refused.
+inline constexpr std::size_t most_words = 2048;
 
 struct report {
   report_kind kind;
@@ -53,7 +57,7 @@ inline bool makes_sense(const request& r) noexcept {
          (r.kind != request_kind::kill || (r.signal > 0 && r.signal < NSIG));
 }
 inline bool makes_sense(const report& r) noexcept {
-  return r.kind >= report_kind::ready && r.kind <= report_kind::ended;
+  return r.kind >= report_kind::ready && r.kind <= report_kind::refused;
 }
 
 }  // namespace procpool::process

@@ -5,10 +5,14 @@
 
 #include <array>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "base/stdio.h"
 #include "base/sys.h"
+#include "process/program.h"
 #include "process/zygote_server.h"
+#include "procpool/error.h"
 
 namespace procpool::process {
 namespace {
@@ -38,7 +42,7 @@ class all_signals_blocked {
 
 zygote_client::zygote_client() noexcept : owner_(sys::getpid()) {}
 
-// Delegates, so that the destructor clears away what was made before a throw.
+// Both delegate, so that the destructor clears away what was made before a throw.
 zygote_client::zygote_client(const child_function& child) : zygote_client() {
   // Otherwise the zygote and each worker would have a copy to print.
   base::flush_stdio();
@@ -47,13 +51,30 @@ zygote_client::zygote_client(const child_function& child) : zygote_client() {
   // held briefly: the next copy is made without. On a machine so busy that a fresh process is not
   // run for that long, another try costs nothing but its time.
   for (std::chrono::milliseconds patience{100}; patience.count() < 30'000; patience *= 2) {
-    start(child);
+    start([&](ends& e) {
+      const all_signals_blocked guard;
+      const pid_t pid = sys::check(sys::fork(), "fork of the zygote");
+      if (pid != 0) return pid;
+      e.ours.reset();
+      serve_zygote(std::move(e.theirs), std::move(e.owner), child);
+    });
     if (await_ready(clock::now() + patience)) return;
     kill_now();
     reap(clock::time_point::max());
     forget();
   }
   refuse(EDEADLK, "the zygote does not start: a lock was held when it was forked");
+}
+
+zygote_client::zygote_client(std::span<const int> descriptors) : zygote_client() {
+  start([&](ends& e) {
+    std::vector<int> all{e.theirs.get(), e.owner.get()};
+    all.insert(all.end(), descriptors.begin(), descriptors.end());
+    return execute_again({assignment::role::zygote}, all);
+  });
+  // Its static constructors may be slow, and its main() must come to procpool::init at last.
+  if (!await_ready(clock::now() + std::chrono::seconds(60)))
+    refuse(ETIMEDOUT, "this program, executed again, does not come to procpool::init");
 }
 
 zygote_client::~zygote_client() {
@@ -63,35 +84,22 @@ zygote_client::~zygote_client() {
   reap(clock::time_point::max());
 }
 
-void zygote_client::start(const child_function& child) {
-  int ends[2];
-  sys::check(sys::socketpair(ends), "socketpair for the zygote");
-  base::fd ours(ends[0]);
-  base::fd theirs(ends[1]);
+void zygote_client::start(const std::function<pid_t(ends&)>& make) {
+  int pair[2];
+  sys::check(sys::socketpair(pair), "socketpair for the zygote");
+  ends e{base::fd(pair[0]), base::fd(pair[1]), base::fd()};
   // Made here, as the zygote could not tell by a number whether its parent has ended already.
-  base::fd self(sys::check(sys::pidfd_open(owner_), "pidfd_open (Linux 5.3)"));
-
-  pid_t pid = -1;
-  int error = 0;
-  {
-    all_signals_blocked guard;
-    pid = sys::fork();
-    error = errno;
-    if (pid == 0) {
-      ours.reset();
-      serve_zygote(std::move(theirs), std::move(self), child);
-    }
-  }
-  if (pid == -1) refuse(error, "fork of the zygote");
+  e.owner = base::fd(sys::check(sys::pidfd_open(owner_), "pidfd_open (Linux 5.3)"));
+  const pid_t pid = make(e);
 
   base::fd pidfd(sys::pidfd_open(pid));
   if (!pidfd) {
-    error = errno;
+    const int error = errno;
     sys::kill(pid, SIGKILL);
     sys::waitpid(pid, nullptr, 0);
     refuse(error, "pidfd_open of the zygote");
   }
-  socket_ = std::move(ours);
+  socket_ = std::move(e.ours);
   zygote_ = handle(pid, std::move(pidfd));
   garbled_ = false;
 }
@@ -103,9 +111,13 @@ bool zygote_client::await_ready(clock::time_point deadline) {
     const bool over = dead();
     if (const std::optional<report> r = read(); r.has_value()) {
       if (r->kind == report_kind::ready && r->value == 0) return true;
+      if (r->kind == report_kind::refused) throw pool_broken(words_);
       refuse(r->value != 0 ? r->value : EPROTO, "the zygote cannot start");
     }
-    if (over || garbled_) refuse(ECHILD, "the zygote ended before it was ready");
+    if (over || garbled_)
+      refuse(ECHILD,
+             "the zygote ended before it was ready (forkserver, spawn: main() begins with "
+             "procpool::init)");
     if (clock::now() >= deadline) return false;
     std::array<pollfd, 2> fds{{{socket(), POLLIN, 0}, {pidfd(), POLLIN, 0}}};
     if (sys::ppoll(fds.data(), fds.size(), timeout(deadline).get()) == -1 && errno != EINTR)
@@ -129,15 +141,24 @@ bool zygote_client::send(const request& r) noexcept {
 }
 
 std::optional<report> zygote_client::read() noexcept {
-  report r;
+  struct {
+    report r;
+    char words[most_words];
+  } packet;
   ssize_t size = 0;
   do {
-    size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
+    size = sys::recv(socket_.get(), &packet, sizeof packet, MSG_DONTWAIT | MSG_TRUNC);
     // Said once, before what is still to be read, when it left without reading all of ours.
   } while (size == -1 && errno == ECONNRESET);
-  if (size == sizeof r && makes_sense(r)) return r;
-  if (size != -1) garbled_ = true;
-  return std::nullopt;
+  if (size == -1) return std::nullopt;
+  const ssize_t words = size - static_cast<ssize_t>(sizeof packet.r);
+  if (words < 0 || !makes_sense(packet.r) || size > static_cast<ssize_t>(sizeof packet) ||
+      (words > 0) != (packet.r.kind == report_kind::refused)) {
+    garbled_ = true;
+    return std::nullopt;
+  }
+  if (words > 0) words_.assign(packet.words, static_cast<std::size_t>(words));
+  return packet.r;
 }
 
 bool zygote_client::dead() const noexcept { return garbled_ || zygote_.ended(); }

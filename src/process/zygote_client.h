@@ -4,7 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "base/fd.h"
 #include "process/process.h"
@@ -17,6 +20,10 @@ class zygote_client {
   /// Forks the zygote, whose workers run `child`. Throws std::system_error, nothing left behind,
   /// when it cannot be made or cannot start.
   explicit zygote_client(const child_function& child);
+  /// Executes the program again as the zygote (see program.h). There, descriptor first_descriptor
+  /// is its socket, the next one a pidfd of this process, and then come copies of `descriptors`.
+  /// Throws pool_broken, too: with the words by which it refuses to serve.
+  explicit zygote_client(std::span<const int> descriptors);
   zygote_client(const zygote_client&) = delete;
   zygote_client& operator=(const zygote_client&) = delete;
   /// Ends it with all its workers; in a copy of the process that made it, only closes descriptors.
@@ -49,13 +56,20 @@ class zygote_client {
 
  private:
   zygote_client() noexcept;
-  void start(const child_function& child);
+  struct ends {
+    base::fd ours;    // of the socket
+    base::fd theirs;  // the zygote's
+    base::fd owner;   // a pidfd of this process, for the zygote
+  };
+  /// `make`: makes its process, returns its pid.
+  void start(const std::function<pid_t(ends&)>& make);
   bool await_ready(clock::time_point deadline);
   bool send(const request& r) noexcept;
 
   pid_t owner_;
   base::fd socket_;
   handle zygote_;
+  std::string words_;     // of a refused
   bool garbled_ = false;  // it said what it never says, or has closed its end
 };
 

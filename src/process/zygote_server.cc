@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <system_error>
 #include <utility>
@@ -20,11 +21,6 @@
 
 namespace procpool::process {
 namespace {
-
-// The name that ps shows; its loss would hurt nobody.
-void rename(const char* name) noexcept {
-  sys::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name));
-}
 
 // As exec does: what the user handles gets its default, what the user ignores (nohup) stays
 // ignored. But SIGCHLD is needed, and SIGINT reaches all that a terminal shows, where the owner
@@ -52,12 +48,6 @@ base::fd watch_children() {
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   return base::fd(sys::check(sys::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
-}
-
-// How a worker goes: by _exit, as what exit() would run and destroy is the owner's.
-[[noreturn]] void leave(int status) noexcept {
-  base::flush_stdio();
-  sys::_exit(status);
 }
 
 // Single-threaded. Blocks in its poll only: a report that finds the socket full waits in a queue.
@@ -171,7 +161,7 @@ void server::become_worker(const request& r) {
     socket_.reset();
     parent_.reset();
     signals_.reset();
-    rename("procpool worker");
+    rename(worker_name);
     sigset_t none;
     sigemptyset(&none);
     sys::thread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -242,6 +232,27 @@ void server::stop(int status) noexcept {
 }
 
 }  // namespace
+
+void rename(const char* name) noexcept {
+  sys::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name));
+}
+
+void leave(int status) noexcept {
+  base::flush_stdio();
+  sys::_exit(status);
+}
+
+void refuse_to_serve(const base::fd& socket, std::string_view why) noexcept {
+  struct {
+    report r;
+    char words[most_words];
+  } packet;
+  packet.r = {report_kind::refused, 0, 0, sys::getpid(), 0};
+  const std::size_t size = std::min(why.size(), most_words);
+  std::memcpy(packet.words, why.data(), size);
+  sys::send(socket.get(), &packet, sizeof packet.r + size, 0);
+  sys::_exit(EXIT_FAILURE);
+}
 
 void serve_zygote(base::fd socket, base::fd parent, const child_function& child) noexcept {
   PROCPOOL_STEP("zygote: started");

@@ -2,15 +2,28 @@
 // The zygote's side, in the zygote: what the forked copy of the owner does until it ends.
 #pragma once
 
+#include <string_view>
+
 #include "base/fd.h"
 #include "process/zygote.h"
 
 namespace procpool::process {
 
-/// Takes the process over: called in the fresh copy, with every signal blocked. `parent`: a pidfd
-/// of the owner's process. It lives as long as that process and `socket` do; its workers live no
-/// longer than it does.
+/// Takes the process over: called in the fresh copy, or execution, with every signal blocked.
+/// `parent`: a pidfd of the owner's process. It lives as long as that process and `socket` do; its
+/// workers live no longer than it does.
 [[noreturn]] void serve_zygote(base::fd socket, base::fd parent,
                                const child_function& child) noexcept;
+
+/// The name that ps shows; its loss would hurt nobody.
+void rename(const char* name) noexcept;
+inline constexpr const char* worker_name = "procpool worker";
+
+/// Instead: tells the owner why it does not serve, and ends.
+[[noreturn]] void refuse_to_serve(const base::fd& socket, std::string_view why) noexcept;
+
+/// How a worker goes: by _exit, as what exit() would run and destroy is the owner's, or was never
+/// meant to run here. What it wrote by stdio is flushed.
+[[noreturn]] void leave(int status) noexcept;
 
 }  // namespace procpool::process

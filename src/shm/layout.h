@@ -31,6 +31,10 @@ struct header {
   std::uint64_t parcels_size;
   std::uint64_t windows_at;
   std::uint64_t window_size;
+  /// The newest module_record in parcels; no_record: there is none.
+  std::atomic<std::uint64_t> modules;
+  /// What a worker that is a fresh execution must know (local/boot.h), in parcels; no_record: none.
+  std::uint64_t boot_at;
   /// Odd: the parent may be asleep, and a worker that publishes a reply wakes it once for this
   /// value.
   alignas(64) std::atomic<std::uint32_t> bell;
@@ -38,6 +42,17 @@ struct header {
   std::atomic<std::uint32_t> cpu;
 };
 static_assert(sizeof(header) == 128);
+
+inline constexpr std::uint64_t no_record = ~std::uint64_t{0};
+
+/// A module of the parent's, for workers that have to load it: this, the path, the build-id.
+struct module_record {
+  std::uint64_t previous;  // the record before, in parcels
+  std::uint64_t id;        // as in base::token
+  std::uint32_t path_size;
+  std::uint32_t build_size;
+};
+static_assert(sizeof(module_record) == 24);
 
 /// The parent's half of a slot: one task.
 struct task_slot {

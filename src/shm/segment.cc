@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/sys.h"
+#include "procpool/error.h"
 
 namespace procpool::shm {
 namespace {
@@ -98,10 +99,33 @@ segment::segment(std::uint32_t workers)
   head_->parcels_size = parcels_size_;
   head_->windows_at = head_size + parcels_size_;
   head_->window_size = window_size_;
+  head_->modules = no_record;
+  head_->boot_at = no_record;
+}
+
+segment::segment(base::fd memory) : memory_(std::move(memory)) {
+  auto map = [this](std::size_t size) {
+    return static_cast<std::byte*>(sys::check(
+        sys::mmap(nullptr, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, memory_.get(), 0),
+        "mapping the pool's memory"));
+  };
+  std::byte* first = map(head_size);
+  const header& known = *reinterpret_cast<const header*>(first);
+  const bool same_format =
+      known.magic == magic && known.version == version && known.parcels_at == head_size;
+  workers_ = known.workers;
+  parcels_size_ = known.parcels_size;
+  window_size_ = known.window_size;
+  sys::munmap(first, head_size);
+  if (!same_format)
+    throw error("procpool: the worker has another version of procpool than its parent");
+  base_ = map(head_size + parcels_size_);
+  sys::madvise(base_, head_size + parcels_size_, MADV_DONTDUMP);
+  head_ = reinterpret_cast<header*>(base_);
 }
 
 segment::~segment() {
-  sys::munmap(windows_, window_size_ * workers_);
+  if (windows_ != nullptr) sys::munmap(windows_, window_size_ * workers_);
   sys::munmap(base_, head_size + parcels_size_);
 }
 

@@ -19,6 +19,9 @@ class segment {
   /// fewer when the address space is limited (RLIMIT_AS, RLIMIT_FSIZE, 39-bit arm64). Throws
   /// std::system_error.
   explicit segment(std::uint32_t workers);
+  /// In a fresh execution of the parent's program: the same memory by its descriptor, header and
+  /// parcels read-only. Throws std::system_error; procpool::error when it is no such memory.
+  explicit segment(base::fd memory);
   segment(const segment&) = delete;
   segment& operator=(const segment&) = delete;
   ~segment();
@@ -30,6 +33,7 @@ class segment {
   [[nodiscard]] window& window_of(std::uint32_t worker) const noexcept {
     return *reinterpret_cast<window*>(windows_ + worker * window_size_);
   }
+  [[nodiscard]] int descriptor() const noexcept { return memory_.get(); }
   /// The size of each window's results.
   [[nodiscard]] std::size_t results_size() const noexcept { return window_size_ - results_at; }
 
@@ -42,8 +46,8 @@ class segment {
   static constexpr std::size_t head_size = 4096;
 
   base::fd memory_;
-  std::byte* base_ = nullptr;  // header and parcels
-  std::byte* windows_ = nullptr;
+  std::byte* base_ = nullptr;     // header and parcels
+  std::byte* windows_ = nullptr;  // null in a fresh execution
   header* head_ = nullptr;
   std::size_t parcels_size_ = 0;
   std::size_t window_size_ = 0;

@@ -17,13 +17,19 @@
 namespace procpool::testing {
 
 /// A new start method that makes processes is one line here and one in name_of.
-inline constexpr start_method process_methods[] = {start_method::fork};
-inline constexpr start_method every_method[] = {start_method::fork, start_method::in_process};
+inline constexpr start_method process_methods[] = {start_method::fork, start_method::forkserver,
+                                                   start_method::spawn};
+inline constexpr start_method every_method[] = {start_method::fork, start_method::forkserver,
+                                                start_method::spawn, start_method::in_process};
 
 inline std::string name_of(const ::testing::TestParamInfo<start_method>& info) {
   switch (info.param) {
     case start_method::fork:
       return "fork";
+    case start_method::forkserver:
+      return "forkserver";
+    case start_method::spawn:
+      return "spawn";
     case start_method::in_process:
       return "in_process";
   }
