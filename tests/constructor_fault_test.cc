@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "procpool/procpool.h"
 #include "support/fork_test.h"
+#include "support/methods.h"
 
 namespace procpool {
 namespace {
@@ -35,6 +36,8 @@ int sensible(const std::string& call) {
       {"fcntl", EPERM},         {"mprotect", ENOMEM},
       {"send", ENOBUFS},        {"pidfd_send_signal", EPERM},
       {"prctl", EPERM},         {"sched_getaffinity", EPERM},
+      {"spawn", EAGAIN},        {"dup_cloexec", EMFILE},
+      {"execve", ENOMEM},       {"close_range", EINVAL},
   };
   const auto known = errors.find(call);
   return known == errors.end() ? ENOMEM : known->second;
@@ -51,12 +54,16 @@ bool cannot_fail(const std::string& call) {
   return such.contains(call);
 }
 
-class constructor_fault : public fork_test {
+class constructor_fault : public fork_test, public ::testing::WithParamInterface<start_method> {
  protected:
+  /// Options of a pool of two.
+  static pool_options two() { return {.processes = 2, .start_method = GetParam()}; }
   static void SetUpTestSuite() { fault::reset(); }  // its memory stays
   constructor_fault() { fault::reset(); }
   ~constructor_fault() override { fault::reset(); }
 };
+
+PROCPOOL_PROCESS_METHODS(constructor_fault);
 
 using site = std::pair<std::string, std::uint64_t>;
 
@@ -74,11 +81,11 @@ std::vector<site> sites_of(Run run, std::uint64_t most) {
   return all;
 }
 
-TEST_F(constructor_fault, ThrowsOrWorksAndLeavesNothing) {
+TEST_P(constructor_fault, ThrowsOrWorksAndLeavesNothing) {
   pool_census before;
   const auto sites = sites_of(
       [] {
-        pool p(2);
+        pool p(two());
         p.terminate();
       },
       1000);
@@ -90,7 +97,7 @@ TEST_F(constructor_fault, ThrowsOrWorksAndLeavesNothing) {
     fault::reset();
     fault::arm(call.c_str(), nth, sensible(call));
     try {
-      pool p(2);
+      pool p(two());
       EXPECT_EQ(p.map({.chunksize = 1}, twice, std::vector<int>{1, 2, 3}),
                 (std::vector<int>{2, 4, 6}));
       tolerated += fault::fired();
@@ -136,12 +143,12 @@ void work(pool& p) {
   EXPECT_TRUE(eventually([&] { return waited.ready(); }, seconds(20)));
 }
 
-TEST_F(constructor_fault, AWorkingPoolGivesTheRightResultOrAnError) {
+TEST_P(constructor_fault, AWorkingPoolGivesTheRightResultOrAnError) {
   pool_census before;
   // What fails a call of the user's, instead of being lived without: the reasons of api.md.
   int errors = 0;
   const auto run = [&] {
-    pool p(2);
+    pool p(two());
     fault::reset();
     work(p);
   };
@@ -151,7 +158,7 @@ TEST_F(constructor_fault, AWorkingPoolGivesTheRightResultOrAnError) {
     now_trying(call + ", call " + std::to_string(nth));
     {
       fault::reset();
-      pool p(2);
+      pool p(two());
       p.map({.chunksize = 1}, twice, std::vector<int>(10, 1));
       fault::reset();
       fault::arm(call.c_str(), nth, sensible(call));
@@ -176,10 +183,10 @@ TEST_F(constructor_fault, AWorkingPoolGivesTheRightResultOrAnError) {
   EXPECT_GT(sites.size(), 20U);
 }
 
-TEST_F(constructor_fault, EndingAPoolSurvivesEachFailure) {
+TEST_P(constructor_fault, EndingAPoolSurvivesEachFailure) {
   pool_census before;
   const auto run = [](bool now) {
-    pool p(2);
+    pool p(two());
     auto r = p.map_async({.chunksize = 10}, twice, std::vector<int>(200, 1));
     if (!now) r.wait();
     fault::reset();
@@ -197,7 +204,7 @@ TEST_F(constructor_fault, EndingAPoolSurvivesEachFailure) {
       now_trying(call + ", call " + std::to_string(nth) + (now ? " of terminate" : " of close"));
       SCOPED_TRACE(call + ", call " + std::to_string(nth) + (now ? " of terminate" : " of close"));
       fault::reset();
-      pool p(2);
+      pool p(two());
       auto r = p.map_async({.chunksize = 10}, twice, std::vector<int>(200, 1));
       if (!now) r.wait();
       fault::reset();
@@ -217,8 +224,8 @@ TEST_F(constructor_fault, EndingAPoolSurvivesEachFailure) {
 
 // ---- no worker can be made ----------------------------------------------------------------------
 
-TEST_F(constructor_fault, WithOneWorkerLeftWorkGoesOnAndThePlaceIsFilledLater) {
-  pool p(2);
+TEST_P(constructor_fault, WithOneWorkerLeftWorkGoesOnAndThePlaceIsFilledLater) {
+  pool p(two());
   p.map({.chunksize = 1}, twice, std::vector<int>(10, 1));
   fault::reset();
   fault::arm("fork", 1, EAGAIN);
@@ -227,9 +234,9 @@ TEST_F(constructor_fault, WithOneWorkerLeftWorkGoesOnAndThePlaceIsFilledLater) {
   EXPECT_TRUE(eventually([] { return fault::fired() && the_workers().size() == 2; }));
 }
 
-TEST_F(constructor_fault, WithNoWorkerLeftPendingResultsFail) {
+TEST_P(constructor_fault, WithNoWorkerLeftPendingResultsFail) {
   {
-    pool p(2);
+    pool p(two());
     auto busy = [](int) -> int {
       ++shared[0];
       for (;;) ::pause();

@@ -11,7 +11,8 @@
 namespace procpool::base::fault {
 namespace {
 
-std::atomic<tally*> table{nullptr};  // set once, by the first reset()
+constexpr const char* where = "PROCPOOL_FAULTS_AT";
+std::atomic<tally*> table{tally::inherited(where)};  // set once, by the first reset()
 
 }  // namespace
 
@@ -25,7 +26,7 @@ bool strikes(const char* call) noexcept {
 }
 
 void reset() {
-  if (table.load() == nullptr) table.store(tally::create());
+  if (table.load() == nullptr) table.store(tally::create(where));
   if (tally* t = table.load(); t != nullptr) t->reset();
 }
 

@@ -14,12 +14,13 @@
 namespace procpool::base::step {
 namespace {
 
-std::atomic<tally*> table{nullptr};  // set once, by the first enable()
+constexpr const char* where = "PROCPOOL_STEPS_AT";
+std::atomic<tally*> table{tally::inherited(where)};  // set once, by the first enable()
 
 }  // namespace
 
 void enable() {
-  if (table.load() == nullptr) table.store(tally::create());
+  if (table.load() == nullptr) table.store(tally::create(where));
   if (tally* t = table.load(); t != nullptr) t->reset();
 }
 

@@ -6,10 +6,15 @@
 // may happen anywhere in here, and the others go on.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -24,11 +29,26 @@ class tally {
     std::uint64_t hits;
   };
 
-  /// Lives until the process ends; null when there is no memory.
-  static tally* create() noexcept {
-    void* at =
-        ::mmap(nullptr, sizeof(tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? nullptr : new (at) tally;
+  /// Lives until the process ends; null when there is no memory. Fresh executions of the program
+  /// find the same one: `variable` of the environment tells where, as long as this process lives.
+  static tally* create(const char* variable) noexcept {
+    const int fd = ::memfd_create(variable, MFD_CLOEXEC);
+    if (fd == -1 || ::ftruncate(fd, sizeof(tally)) != 0) return nullptr;
+    void* at = ::mmap(nullptr, sizeof(tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) return nullptr;
+    std::array<char, 64> path{};
+    std::snprintf(path.data(), path.size(), "/proc/%d/fd/%d", ::getpid(), fd);
+    ::setenv(variable, path.data(), 1);
+    return new (at) tally;
+  }
+  /// In a fresh execution: the one of the process that began to count; null when none did.
+  static tally* inherited(const char* variable) noexcept {
+    const char* path = std::getenv(variable);
+    const int fd = path == nullptr ? -1 : ::open(path, O_RDWR | O_CLOEXEC);
+    if (fd == -1) return nullptr;
+    void* at = ::mmap(nullptr, sizeof(tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ::close(fd);
+    return at == MAP_FAILED ? nullptr : static_cast<tally*>(at);
   }
 
   /// Counts; true when this hit is the one that was armed. `value` is then what it was armed with.

@@ -112,6 +112,8 @@ void serve(const process::assignment& a) noexcept {
     sigfillset(&all);
     sys::thread_sigmask(SIG_BLOCK, &all, nullptr);
     serve_as_zygote(socket);
+  } catch (const std::system_error& e) {
+    process::refuse_to_serve(socket, e.code().value());
   } catch (const std::exception& e) {
     process::refuse_to_serve(socket, e.what());
   }

@@ -242,6 +242,12 @@ void leave(int status) noexcept {
   sys::_exit(status);
 }
 
+void refuse_to_serve(const base::fd& socket, int error) noexcept {
+  const report r{report_kind::ready, 0, 0, sys::getpid(), error};
+  sys::send(socket.get(), &r, sizeof r, 0);
+  sys::_exit(EXIT_FAILURE);
+}
+
 void refuse_to_serve(const base::fd& socket, std::string_view why) noexcept {
   struct {
     report r;

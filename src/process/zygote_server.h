@@ -19,7 +19,8 @@ namespace procpool::process {
 void rename(const char* name) noexcept;
 inline constexpr const char* worker_name = "procpool worker";
 
-/// Instead: tells the owner why it does not serve, and ends.
+/// Instead: tells the owner why it does not serve, by an errno or in words, and ends.
+[[noreturn]] void refuse_to_serve(const base::fd& socket, int error) noexcept;
 [[noreturn]] void refuse_to_serve(const base::fd& socket, std::string_view why) noexcept;
 
 /// How a worker goes: by _exit, as what exit() would run and destroy is the owner's, or was never

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The fixture of tests about workers that die: counters which this process shares with all it
-// forks, a census when the test is over, and a watchdog, for what these tests would find is a hang.
+// The fixture of tests about workers that die: counters which this process shares with all its
+// workers, a census when the test is over, and a watchdog, for what these tests would find is a
+// hang.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -14,6 +16,7 @@
 #include <concepts>
 #include <csignal>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <string>
@@ -28,11 +31,34 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using steady = std::chrono::steady_clock;
 
-/// Zero when a test begins. Tasks see it because they run in forked copies.
+/// Memory that this process shares with all that it forks or that a pool executes for it.
+inline void* shared_memory(std::size_t size) {
+  constexpr const char* variable = "PROCPOOL_TEST_MEMORY";
+  const char* told = std::getenv(variable);
+  const int fd = told != nullptr ? ::open(told, O_RDWR | O_CLOEXEC)
+                                 : ::memfd_create("what tests share", MFD_CLOEXEC);
+  if (told == nullptr) {
+    if (::ftruncate(fd, static_cast<off_t>(size)) != 0) std::abort();
+    const std::string path = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd);
+    ::setenv(variable, path.c_str(), 1);
+  }
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (told != nullptr) ::close(fd);
+  return at;
+}
+
+/// Zero when a test begins.
 inline constexpr std::size_t shared_counters = 8192;
-inline std::atomic<int>* const shared = static_cast<std::atomic<int>*>(
-    ::mmap(nullptr, shared_counters * sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
-           MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+inline std::atomic<int>* const shared =
+    static_cast<std::atomic<int>*>(shared_memory((shared_counters + 1) * sizeof(std::atomic<int>)));
+
+/// The process that runs the tests, as each of its workers sees it.
+inline const pid_t owner = [] {
+  std::atomic<int>& noted = shared[shared_counters];
+  int none = 0;
+  noted.compare_exchange_strong(none, ::getpid());
+  return noted.load();
+}();
 
 /// Spins politely until counter i is at least `least`.
 inline void await(std::size_t i, int least = 1) {
