@@ -17,6 +17,7 @@
 #include "base/step.h"
 #include "procpool/procpool.h"
 #include "support/fork_test.h"
+#include "support/methods.h"
 
 namespace procpool {
 namespace {
@@ -174,12 +175,13 @@ verdict load(pool& p) {
 // ---- the harness --------------------------------------------------------------------------------
 
 /// One pool's whole life under the load. Nothing: it could not even be made.
-std::optional<verdict> play() {
+std::optional<verdict> play(start_method method) {
   for (std::size_t i = 0; i < items; ++i) shared[i] = 0;
   try {
     pool p({.processes = 2,
             .initializer = task([] { PROCPOOL_STEP("task: initializing"); }),
-            .max_tasks_per_child = quota});
+            .max_tasks_per_child = quota,
+            .start_method = method});
     const verdict v = load(p);
     return v;
   } catch (const std::system_error& e) {
@@ -188,7 +190,7 @@ std::optional<verdict> play() {
   }
 }
 
-class pool_kill : public fork_test {
+class pool_kill : public fork_test, public ::testing::WithParamInterface<start_method> {
  protected:
   static void SetUpTestSuite() { step::enable(); }  // its memory stays
 
@@ -199,7 +201,7 @@ class pool_kill : public fork_test {
     const pool_census before;
     step::enable();
     step::arm(name.c_str(), nth);
-    const auto v = play();
+    const auto v = play(GetParam());
     const bool zygote = name.starts_with("zygote: ");
     if (zygote) reap_orphans();
     EXPECT_TRUE(before.unchanged());
@@ -222,9 +224,11 @@ class pool_kill : public fork_test {
   }
 };
 
-TEST_F(pool_kill, AtEachStep) {
+PROCPOOL_PROCESS_METHODS(pool_kill);
+
+TEST_P(pool_kill, AtEachStep) {
   step::enable();
-  const auto whole = play();
+  const auto whole = play(GetParam());
   ASSERT_TRUE(whole);
   ASSERT_EQ(whole->right, items);
   const auto steps = step::list();
@@ -275,12 +279,20 @@ TEST_F(pool_kill, AtEachStep) {
                            "zygote: stopping",
                            "zygote: children killed"})
     EXPECT_TRUE(names.contains(name)) << name;
+  if (GetParam() == start_method::fork) return;
+  for (const char* name : {"zygote: executed", "zygote: knows its pool"})
+    EXPECT_TRUE(names.contains(name)) << name;
+  if (GetParam() == start_method::forkserver) return;
+  for (const char* name : {"worker: about to be executed", "worker: executed"})
+    EXPECT_TRUE(names.contains(name)) << name;
 }
 
 // The other end of an initializer: its failure is on its way to the parent when the worker dies.
-TEST_F(pool_kill, AtEachStepOfAFailingInitializer) {
+TEST_P(pool_kill, AtEachStepOfAFailingInitializer) {
   const auto fail = [] {
-    pool p({.processes = 2, .initializer = task([] { throw std::runtime_error("no"); })});
+    pool p({.processes = 2,
+            .initializer = task([] { throw std::runtime_error("no"); }),
+            .start_method = GetParam()});
     EXPECT_THROW(p.apply(number, 1), initializer_failed);
   };
   step::enable();

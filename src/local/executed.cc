@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/modules.h"
+#include "base/step.h"
 #include "base/sys.h"
 #include "local/boot.h"
 #include "local/child.h"
@@ -43,6 +44,7 @@ constexpr int own_memory_number = process::first_descriptor;
 constexpr int own_bell_number = own_memory_number + 1;
 
 [[noreturn]] void serve_as_zygote(base::fd& socket) {
+  PROCPOOL_STEP("zygote: executed");
   base::fd owner = inherited(owner_number);
   shm::segment memory(inherited(memory_number));
   std::vector<base::fd> bells;
@@ -51,11 +53,13 @@ constexpr int own_bell_number = own_memory_number + 1;
   check_modules(memory);
   hear_of_modules(memory);
   const boot b = read_boot(memory);
+  PROCPOOL_STEP("zygote: knows its pool");
 
   process::serve_zygote(
       std::move(socket), std::move(owner), [&](std::uint32_t worker, std::uint32_t) {
         base::fd bell = std::move(bells[worker]);
         if (b.spawn) {
+          PROCPOOL_STEP("worker: about to be executed");
           const int own[] = {memory.descriptor(), bell.get()};
           const int error = process::become_again({process::assignment::role::worker, worker}, own);
           try {
@@ -72,6 +76,7 @@ constexpr int own_bell_number = own_memory_number + 1;
 }
 
 void serve_as_worker(std::uint32_t worker) {
+  PROCPOOL_STEP("worker: executed");
   shm::segment memory(inherited(own_memory_number));
   base::fd bell = inherited(own_bell_number);
   try {
