@@ -66,7 +66,7 @@ int value_of(int x) { return x; }
 int value_of(const unsavable& x) { return x.value; }
 int value_of(const unloadable& x) { return x.value; }
 
-class failure_codec : public fork_test {
+class failure_codec : public process_test {
  protected:
   /// The exception nested in a serialization_error; null when it is none.
   static std::exception_ptr cause_of(const std::exception_ptr& error) {
@@ -86,7 +86,7 @@ class failure_codec : public fork_test {
   /// Items 1 and 3 fail, whatever the chunks are; `last` checks the cause of item 3.
   template <class F, class Items, class Last>
   static void expect_two_failures(F f, const Items& items, Last last) {
-    pool p(2);
+    pool p(of(2));
     for (int i = 0; i < 10; ++i) p.map({.chunksize = 1}, value_of_int, std::vector<int>(10, i));
     auto workers = the_workers();
     for (std::size_t chunk : {1U, 2U, 5U}) {
@@ -117,8 +117,10 @@ class failure_codec : public fork_test {
   static int value_of_int(int x) { return x; }
 };
 
-TEST_F(failure_codec, EncodingAnArgumentThrowsFromTheCall) {
-  pool p(2);
+PROCPOOL_PROCESS_METHODS(failure_codec);
+
+TEST_P(failure_codec, EncodingAnArgumentThrowsFromTheCall) {
+  pool p(of(2));
   EXPECT_THROW(p.apply(take_unsavable, unsavable{13}), std::domain_error);
   EXPECT_THROW(p.apply(take_unsavable, unsavable{14}), of_no_standard);
   EXPECT_THROW(static_cast<void>(p.apply_async(take_unsavable, unsavable{13})), std::domain_error);
@@ -135,8 +137,8 @@ TEST_F(failure_codec, EncodingAnArgumentThrowsFromTheCall) {
 }
 
 // Complaint 32: an input that fails part-way hangs the map.
-TEST_F(failure_codec, EncodingAnArgumentOfAStreamFailsThatItem) {
-  pool p(2);
+TEST_P(failure_codec, EncodingAnArgumentOfAStreamFailsThatItem) {
+  pool p(of(2));
   for (std::size_t chunk : {1U, 2U, 5U}) {
     auto stream = p.imap({.chunksize = chunk}, take_unsavable, values<unsavable>());
     EXPECT_EQ(stream.next(), 1);
@@ -148,14 +150,14 @@ TEST_F(failure_codec, EncodingAnArgumentOfAStreamFailsThatItem) {
   }
 }
 
-TEST_F(failure_codec, DecodingAnArgumentFailsTheItemBeforeItRuns) {
+TEST_P(failure_codec, DecodingAnArgumentFailsTheItemBeforeItRuns) {
   expect_two_failures(take_unloadable, values<unloadable>(), [](const std::exception_ptr& e) {
     EXPECT_NE(std::string(thrown_by<remote_error>(e).what()).find("of_no_standard"),
               std::string::npos);
   });
 }
 
-TEST_F(failure_codec, EncodingAResultFailsTheItem) {
+TEST_P(failure_codec, EncodingAResultFailsTheItem) {
   expect_two_failures(
       give_unsavable, std::vector<int>{1, 13, 2, 14, 3}, [](const std::exception_ptr& e) {
         EXPECT_NE(std::string(thrown_by<remote_error>(e).what()).find("of_no_standard"),
@@ -164,7 +166,7 @@ TEST_F(failure_codec, EncodingAResultFailsTheItem) {
 }
 
 // Complaint 5: a result that cannot be decoded costs CPython the thread that reads results.
-TEST_F(failure_codec, DecodingAResultFailsTheItem) {
+TEST_P(failure_codec, DecodingAResultFailsTheItem) {
   expect_two_failures(
       give_unloadable, std::vector<int>{1, 13, 2, 14, 3},
       [](const std::exception_ptr& e) { EXPECT_THROW(std::rethrow_exception(e), of_no_standard); });

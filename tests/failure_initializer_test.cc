@@ -22,7 +22,14 @@ using namespace testing;  // NOLINT: this file is about what stands there
 enum counters : std::size_t { starts, may_go, tasks_run };
 constexpr int most_starts = 12;  // of a pool of two; what matters is that it ends
 
-class failure_initializer : public fork_test {};
+class failure_initializer : public process_test {
+ protected:
+  static pool_options with_initializer(int processes, task t) {
+    auto o = of(processes);
+    o.initializer = std::move(t);
+    return o;
+  }
+};
 
 int twice(int x) {
   ++shared[tasks_run];
@@ -43,18 +50,20 @@ struct unloadable {
 
 /// Fails once the test has its results pending.
 template <class Fail>
-pool_options failing(Fail) {
-  return {.processes = 2, .initializer = task([] {
-                            ++shared[starts];
-                            await(may_go);
-                            Fail{}();
-                          })};
+pool_options failing(start_method method, Fail) {
+  return {.processes = 2,
+          .initializer = task([] {
+            ++shared[starts];
+            await(may_go);
+            Fail{}();
+          }),
+          .start_method = method};
 }
 
 /// Every pending result, every later submit; and then it is quiet.
 template <class Fail>
-void expect_failure(Fail fail, void (*check_fail)(const std::exception_ptr&)) {
-  pool p(failing(fail));
+void expect_failure(start_method method, Fail fail, void (*check_fail)(const std::exception_ptr&)) {
+  pool p(failing(method, fail));
   auto one = p.apply_async(twice, 1);
   auto many = p.map_async({.chunksize = 1}, twice, std::vector<int>{1, 2, 3});
   auto stream = p.imap(twice, std::vector<int>{1, 2, 3});
@@ -92,43 +101,47 @@ void expect_failure(Fail fail, void (*check_fail)(const std::exception_ptr&)) {
   EXPECT_TRUE(has_no_child());
 }
 
+PROCPOOL_PROCESS_METHODS(failure_initializer);
+
 // Complaint 4: an initializer that fails is started again for ever, and the tasks hang.
-TEST_F(failure_initializer, ThatThrows) {
-  expect_failure([] { throw std::system_error(EDOM, std::generic_category(), "no model"); },
-                 [](const std::exception_ptr& e) {
-                   EXPECT_EQ(thrown_by<std::system_error>(e).code().value(), EDOM);
-                 });
-}
-
-TEST_F(failure_initializer, ThatThrowsWhatIsNoException) {
-  expect_failure([] { throw 7; },
-                 [](const std::exception_ptr& e) {
-                   EXPECT_STREQ(thrown_by<remote_error>(e).what(), "int: 7");
-                 });
-}
-
-TEST_F(failure_initializer, ThatExits) {
+TEST_P(failure_initializer, ThatThrows) {
   expect_failure(
-      [] { ::_exit(0); },
+      GetParam(), [] { throw std::system_error(EDOM, std::generic_category(), "no model"); },
+      [](const std::exception_ptr& e) {
+        EXPECT_EQ(thrown_by<std::system_error>(e).code().value(), EDOM);
+      });
+}
+
+TEST_P(failure_initializer, ThatThrowsWhatIsNoException) {
+  expect_failure(
+      GetParam(), [] { throw 7; },
+      [](const std::exception_ptr& e) {
+        EXPECT_STREQ(thrown_by<remote_error>(e).what(), "int: 7");
+      });
+}
+
+TEST_P(failure_initializer, ThatExits) {
+  expect_failure(
+      GetParam(), [] { ::_exit(0); },
       [](const std::exception_ptr& e) { EXPECT_EQ(thrown_by<worker_died>(e).exit_code(), 0); });
 }
 
-TEST_F(failure_initializer, ThatCrashes) {
+TEST_P(failure_initializer, ThatCrashes) {
   expect_failure(
-      [] { ::kill(::getpid(), SIGSEGV); },
+      GetParam(), [] { ::kill(::getpid(), SIGSEGV); },
       [](const std::exception_ptr& e) { EXPECT_EQ(thrown_by<worker_died>(e).signal(), SIGSEGV); });
 }
 
-TEST_F(failure_initializer, ThatLeavesItsThread) {
+TEST_P(failure_initializer, ThatLeavesItsThread) {
   expect_failure(
-      [] { ::pthread_exit(nullptr); },
+      GetParam(), [] { ::pthread_exit(nullptr); },
       [](const std::exception_ptr& e) { EXPECT_EQ(thrown_by<worker_died>(e).exit_code(), 1); });
 }
 
-TEST_F(failure_initializer, ThatFailsLeavesADestructorThatReturns) {
+TEST_P(failure_initializer, ThatFailsLeavesADestructorThatReturns) {
   shared[may_go] = 1;
   for (int round = 0; round < 5; ++round) {
-    pool p(failing([] { throw std::runtime_error("no"); }));
+    pool p(failing(GetParam(), [] { throw std::runtime_error("no"); }));
     try {
       static_cast<void>(p.apply_async(twice, 1));
     } catch (const initializer_failed&) {  // it was quicker than this call
@@ -137,22 +150,22 @@ TEST_F(failure_initializer, ThatFailsLeavesADestructorThatReturns) {
   EXPECT_LE(shared[starts].load(), 5 * most_starts);
 }
 
-TEST_F(failure_initializer, ThatFailsAtFirstIsTriedAgain) {
-  pool p({.processes = 2, .initializer = task([] {
+TEST_P(failure_initializer, ThatFailsAtFirstIsTriedAgain) {
+  pool p(with_initializer(2, task([] {
                             if (++shared[starts] <= 2) throw std::runtime_error("not yet");
-                          })});
+                          })));
   EXPECT_EQ(p.map(twice, std::vector<int>{1, 2, 3}), (std::vector<int>{2, 4, 6}));
 }
 
-TEST_F(failure_initializer, ThatFailsEverySecondTimeOnlySlowsThePool) {
-  pool p({.processes = 2,
-          .initializer = task([] {
-            if (++shared[starts] % 2 == 1) {
-              if (shared[starts] % 4 == 1) ::_exit(1);
-              throw std::runtime_error("odd");
-            }
-          }),
-          .max_tasks_per_child = 2});
+TEST_P(failure_initializer, ThatFailsEverySecondTimeOnlySlowsThePool) {
+  auto o = with_initializer(2, task([] {
+                              if (++shared[starts] % 2 == 1) {
+                                if (shared[starts] % 4 == 1) ::_exit(1);
+                                throw std::runtime_error("odd");
+                              }
+                            }));
+  o.max_tasks_per_child = 2;
+  pool p(o);
   std::vector<int> in(60);
   std::iota(in.begin(), in.end(), 0);
   const auto out = p.map({.chunksize = 1}, twice, in);
@@ -161,16 +174,16 @@ TEST_F(failure_initializer, ThatFailsEverySecondTimeOnlySlowsThePool) {
 }
 
 // A worker that was up and dies under a task says nothing about the initializer.
-TEST_F(failure_initializer, DeathsOfWorkersThatWereUpDoNotCount) {
-  pool p({.processes = 1, .initializer = task([] { ++shared[starts]; })});
+TEST_P(failure_initializer, DeathsOfWorkersThatWereUpDoNotCount) {
+  pool p(with_initializer(1, task([] { ++shared[starts]; })));
   for (int i = 0; i < 20; ++i)
     EXPECT_THROW(p.apply([](int) -> int { ::_exit(1); }, 0), worker_died);
   EXPECT_EQ(p.apply(twice, 1), 2);
   EXPECT_EQ(shared[starts].load(), 21);
 }
 
-TEST_F(failure_initializer, WhoseArgumentCannotBeDecodedFails) {
-  pool p({.processes = 1, .initializer = task([](const unloadable&) {}, unloadable())});
+TEST_P(failure_initializer, WhoseArgumentCannotBeDecodedFails) {
+  pool p(with_initializer(1, task([](const unloadable&) {}, unloadable())));
   EXPECT_THROW(p.apply(twice, 1), initializer_failed);
 }
 

@@ -31,7 +31,7 @@ int for_ever(int) {
   for (volatile unsigned n = 0;;) n = n + 1;
 }
 
-class failure_parent : public fork_test {
+class failure_parent : public process_test {
  protected:
   /// An owner of two workers does `what`, which ends with tell(), and is killed: how long its pool
   /// lives.
@@ -41,7 +41,7 @@ class failure_parent : public fork_test {
     if (owner == 0) {
       ::alarm(60);
       {
-        pool p(2);
+        pool p(of(2));
         p.map({.chunksize = 1}, twice, std::vector<int>(10, 1));
         std::size_t k = pids;
         shared[k++] = the_zygote();
@@ -76,12 +76,14 @@ class failure_parent : public fork_test {
   }
 };
 
+PROCPOOL_PROCESS_METHODS(failure_parent);
+
 // Complaint 17: workers outlive an owner that was killed.
-TEST_F(failure_parent, KilledWhileThePoolIsIdle) {
+TEST_P(failure_parent, KilledWhileThePoolIsIdle) {
   expect_nothing_left("idle", [](pool&) { tell_and_wait(); });
 }
 
-TEST_F(failure_parent, KilledWhileThePoolIsBusy) {
+TEST_P(failure_parent, KilledWhileThePoolIsBusy) {
   expect_nothing_left("busy", [](pool& p) {
     auto r = p.map_async({.chunksize = 1}, for_ever, std::vector<int>(10, 1));
     await(busy, 2);
@@ -89,7 +91,7 @@ TEST_F(failure_parent, KilledWhileThePoolIsBusy) {
   });
 }
 
-TEST_F(failure_parent, KilledWhileResultsFlow) {
+TEST_P(failure_parent, KilledWhileResultsFlow) {
   expect_nothing_left("results flow", [](pool& p) {
     for (int i = 0;; ++i) {
       p.map(twice, std::vector<int>(1000, 1));
@@ -98,7 +100,7 @@ TEST_F(failure_parent, KilledWhileResultsFlow) {
   });
 }
 
-TEST_F(failure_parent, KilledInTheMiddleOfTerminate) {
+TEST_P(failure_parent, KilledInTheMiddleOfTerminate) {
   expect_nothing_left("terminating", [](pool& p) {
     auto r = p.map_async({.chunksize = 1}, for_ever, std::vector<int>(10, 1));
     await(busy, 2);
@@ -109,7 +111,7 @@ TEST_F(failure_parent, KilledInTheMiddleOfTerminate) {
   });
 }
 
-TEST_F(failure_parent, KilledWhileItWaitsInJoin) {
+TEST_P(failure_parent, KilledWhileItWaitsInJoin) {
   expect_nothing_left("joining", [](pool& p) {
     auto r = p.map_async({.chunksize = 1}, for_ever, std::vector<int>(10, 1));
     await(busy, 2);
@@ -120,17 +122,17 @@ TEST_F(failure_parent, KilledWhileItWaitsInJoin) {
 }
 
 // Forked from a thread that has ended since: nothing may watch that thread instead of the process.
-TEST_F(failure_parent, ThePoolOutlivesTheThreadThatMadeIt) {
+TEST_P(failure_parent, ThePoolOutlivesTheThreadThatMadeIt) {
   std::unique_ptr<pool> p;
-  std::thread([&] { p = std::make_unique<pool>(2); }).join();
+  std::thread([&] { p = std::make_unique<pool>(of(2)); }).join();
   for (int i = 0; i < 20; ++i) EXPECT_EQ(p->map(twice, std::vector<int>(10, i)).back(), 2 * i);
 }
 
 // ---- the zygote ---------------------------------------------------------------------------------
 
-TEST_F(failure_parent, AKilledZygoteBreaksThePool) {
+TEST_P(failure_parent, AKilledZygoteBreaksThePool) {
   {
-    pool p(2);
+    pool p(of(2));
     auto running = p.apply_async(for_ever, 1);
     auto many = p.map_async({.chunksize = 1}, for_ever, std::vector<int>(10, 1));
     await(busy, 2);
@@ -147,9 +149,9 @@ TEST_F(failure_parent, AKilledZygoteBreaksThePool) {
   reap_orphans();
 }
 
-TEST_F(failure_parent, AZygoteKilledWhileThePoolIsIdleBreaksTheNextCall) {
+TEST_P(failure_parent, AZygoteKilledWhileThePoolIsIdleBreaksTheNextCall) {
   {
-    pool p(2);
+    pool p(of(2));
     EXPECT_EQ(p.apply(twice, 2), 4);
     ::kill(the_zygote(), SIGKILL);
     EXPECT_TRUE(eventually([&] { return p.to_string().find("broken") != std::string::npos; }));
@@ -161,10 +163,10 @@ TEST_F(failure_parent, AZygoteKilledWhileThePoolIsIdleBreaksTheNextCall) {
   reap_orphans();
 }
 
-TEST_F(failure_parent, AZygoteKilledDuringAMapFailsWhatHadNotEnded) {
+TEST_P(failure_parent, AZygoteKilledDuringAMapFailsWhatHadNotEnded) {
   for (int round = 0; round < 10; ++round) {
     {
-      pool p(2);
+      pool p(of(2));
       auto r = p.map_async({.chunksize = 10}, twice, std::vector<int>(5000, 3));
       ::kill(the_zygote(), SIGKILL);
       try {
@@ -176,10 +178,10 @@ TEST_F(failure_parent, AZygoteKilledDuringAMapFailsWhatHadNotEnded) {
   }
 }
 
-TEST_F(failure_parent, AZygoteKilledWhileThePoolCloses) {
+TEST_P(failure_parent, AZygoteKilledWhileThePoolCloses) {
   for (int round = 0; round < 10; ++round) {
     {
-      pool p(2);
+      pool p(of(2));
       auto r = p.map_async({.chunksize = 10}, twice, std::vector<int>(1000, 3));
       const pid_t zygote = the_zygote();
       p.close();
@@ -194,14 +196,14 @@ TEST_F(failure_parent, AZygoteKilledWhileThePoolCloses) {
 // ---- Ctrl-C -------------------------------------------------------------------------------------
 
 // Complaint 16: Ctrl-C reaches every process of the group; the owner decides.
-TEST_F(failure_parent, CtrlCIsTheOwnersAffair) {
+TEST_P(failure_parent, CtrlCIsTheOwnersAffair) {
   EXPECT_TRUE(in_a_child([] {
     ::setpgid(0, 0);
     struct sigaction count {};
     count.sa_handler = [](int) { ++shared[interrupts]; };
     count.sa_flags = SA_RESTART;
     ::sigaction(SIGINT, &count, nullptr);
-    pool p(2);
+    pool p(of(2));
     p.map({.chunksize = 1}, twice, std::vector<int>(10, 1));
     auto before = the_workers();
     auto r = p.map_async(
@@ -226,12 +228,12 @@ TEST_F(failure_parent, CtrlCIsTheOwnersAffair) {
 }
 
 // A handler of the user's interrupts whatever call the waiting thread is in; it goes on waiting.
-TEST_F(failure_parent, SignalsDoNotDisturbAWaitingThread) {
+TEST_P(failure_parent, SignalsDoNotDisturbAWaitingThread) {
   struct sigaction count {};
   struct sigaction old {};
   count.sa_handler = [](int) { ++shared[interrupts]; };
   ::sigaction(SIGUSR1, &count, &old);
-  pool p(1);
+  pool p(of(1));
   auto r = p.apply_async(
       [](int x) {
         await(told);

@@ -17,7 +17,7 @@ namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
 
-class failure_replace : public fork_test {};
+class failure_replace : public process_test {};
 
 int twice(int x) { return 2 * x; }
 
@@ -35,9 +35,11 @@ bool all_replaced(const std::vector<pid_t>& before) {
          });
 }
 
+PROCPOOL_PROCESS_METHODS(failure_replace);
+
 // Complaint 2: killed while idle it holds the queue's lock, and the pool is dead.
-TEST_F(failure_replace, IdleOnesAreReplacedWithoutAnyCall) {
-  pool p(3);
+TEST_P(failure_replace, IdleOnesAreReplacedWithoutAnyCall) {
+  pool p(of(3));
   p.map(twice, numbers(100));
   for (int round = 0; round < 3; ++round) {
     const auto before = the_workers();
@@ -48,16 +50,16 @@ TEST_F(failure_replace, IdleOnesAreReplacedWithoutAnyCall) {
   }
 }
 
-TEST_F(failure_replace, KilledBeforeItsFirstTask) {
+TEST_P(failure_replace, KilledBeforeItsFirstTask) {
   for (int round = 0; round < 10; ++round) {
-    pool p(2);
+    pool p(of(2));
     ::kill(the_workers().front(), SIGKILL);
     EXPECT_EQ(p.map(twice, numbers(50)).back(), 98);
   }
 }
 
-TEST_F(failure_replace, CallsRightAfterAKillSucceed) {
-  pool p(2);
+TEST_P(failure_replace, CallsRightAfterAKillSucceed) {
+  pool p(of(2));
   for (int round = 0; round < 50; ++round) {
     p.apply(twice, 1);
     const auto workers = the_workers();
@@ -72,8 +74,8 @@ TEST_F(failure_replace, CallsRightAfterAKillSucceed) {
   }
 }
 
-TEST_F(failure_replace, AllBusyOnesAtOnce) {
-  pool p(3);
+TEST_P(failure_replace, AllBusyOnesAtOnce) {
+  pool p(of(3));
   std::vector<async_result<int>> running;
   for (int i = 0; i < 3; ++i)
     running.push_back(p.apply_async(
@@ -92,10 +94,10 @@ TEST_F(failure_replace, AllBusyOnesAtOnce) {
   EXPECT_EQ(queued.get(seconds(30)).back(), 1998);
 }
 
-TEST_F(failure_replace, ManyUnderLoad) {
+TEST_P(failure_replace, ManyUnderLoad) {
   constexpr int items = 4000;
   constexpr int kills = 40;
-  pool p(3);
+  pool p(of(3));
   p.apply(twice, 0);
   const pid_t zygote = the_zygote();
   std::atomic<bool> over{false};
@@ -135,8 +137,8 @@ TEST_F(failure_replace, ManyUnderLoad) {
   EXPECT_EQ(p.map(twice, numbers(100)).back(), 198);
 }
 
-TEST_F(failure_replace, KilledWhileThePoolIsClosed) {
-  pool p(2);
+TEST_P(failure_replace, KilledWhileThePoolIsClosed) {
+  pool p(of(2));
   auto doomed = p.apply_async(
       [](int) -> int {
         shared[0] = ::getpid();
@@ -152,9 +154,9 @@ TEST_F(failure_replace, KilledWhileThePoolIsClosed) {
   EXPECT_EQ(rest.get(seconds(30)).back(), 398);
 }
 
-TEST_F(failure_replace, KilledWhileItLeaves) {
+TEST_P(failure_replace, KilledWhileItLeaves) {
   for (int round = 0; round < 20; ++round) {
-    pool p(2);
+    pool p(of(2));
     auto r = p.map_async({.chunksize = 1}, twice, numbers(50));
     const auto workers = the_workers();
     p.close();

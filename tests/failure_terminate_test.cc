@@ -24,12 +24,12 @@ int for_ever(int) {
   for (;;) ::pause();
 }
 
-class failure_terminate : public fork_test {
+class failure_terminate : public process_test {
  protected:
   /// Two workers in `stubborn`, more work behind them; then the end.
   template <class F>
   static void expect_quick_end(F stubborn, void (*when_busy)()) {
-    pool p(2);
+    pool p(of(2));
     std::vector<async_result<int>> running;
     for (int i = 0; i < 2; ++i) running.push_back(p.apply_async(stubborn, i));
     await(0, 2);
@@ -50,12 +50,14 @@ class failure_terminate : public fork_test {
   }
 };
 
+PROCPOOL_PROCESS_METHODS(failure_terminate);
+
 // Complaint 8: terminate() hangs, or deadlocks with whoever else uses the pool.
-TEST_F(failure_terminate, WorkersThatSleep) {
+TEST_P(failure_terminate, WorkersThatSleep) {
   expect_quick_end(for_ever, [] {});
 }
 
-TEST_F(failure_terminate, WorkersThatSpin) {
+TEST_P(failure_terminate, WorkersThatSpin) {
   expect_quick_end(
       [](int) -> int {
         ++shared[0];
@@ -64,7 +66,7 @@ TEST_F(failure_terminate, WorkersThatSpin) {
       [] {});
 }
 
-TEST_F(failure_terminate, WorkersThatIgnoreSignals) {
+TEST_P(failure_terminate, WorkersThatIgnoreSignals) {
   expect_quick_end(
       [](int) -> int {
         for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_IGN);
@@ -73,7 +75,7 @@ TEST_F(failure_terminate, WorkersThatIgnoreSignals) {
       [] {});
 }
 
-TEST_F(failure_terminate, WorkersThatBlockSignals) {
+TEST_P(failure_terminate, WorkersThatBlockSignals) {
   expect_quick_end(
       [](int) -> int {
         sigset_t all;
@@ -84,14 +86,16 @@ TEST_F(failure_terminate, WorkersThatBlockSignals) {
       [] {});
 }
 
-TEST_F(failure_terminate, WorkersThatAreStopped) {
+TEST_P(failure_terminate, WorkersThatAreStopped) {
   expect_quick_end(for_ever, [] {
     for (pid_t each : the_workers()) ::kill(each, SIGSTOP);
   });
 }
 
-TEST_F(failure_terminate, WorkersInTheirInitializer) {
-  pool p({.processes = 2, .initializer = task(for_ever, 0)});
+TEST_P(failure_terminate, WorkersInTheirInitializer) {
+  auto o = of(2);
+  o.initializer = task(for_ever, 0);
+  pool p(o);
   auto r = p.apply_async(twice, 1);
   await(0, 2);
   const auto start = steady::now();
@@ -101,8 +105,8 @@ TEST_F(failure_terminate, WorkersInTheirInitializer) {
   EXPECT_THROW(r.get(seconds(0)), pool_terminated);
 }
 
-TEST_F(failure_terminate, AStoppedZygoteOnlyDelaysIt) {
-  pool p(1);
+TEST_P(failure_terminate, AStoppedZygoteOnlyDelaysIt) {
+  pool p(of(1));
   auto r = p.apply_async(for_ever, 1);
   await(0);
   ::kill(the_zygote(), SIGSTOP);
@@ -112,8 +116,8 @@ TEST_F(failure_terminate, AStoppedZygoteOnlyDelaysIt) {
   reap_orphans();
 }
 
-TEST_F(failure_terminate, FromAnotherThreadWhileGetWaits) {
-  pool p(2);
+TEST_P(failure_terminate, FromAnotherThreadWhileGetWaits) {
+  pool p(of(2));
   auto r = p.apply_async(for_ever, 1);
   std::thread other([&] {
     await(0);
@@ -124,8 +128,8 @@ TEST_F(failure_terminate, FromAnotherThreadWhileGetWaits) {
   p.join();
 }
 
-TEST_F(failure_terminate, FromAnotherThreadWhileApplyAndMapWait) {
-  pool p(2);
+TEST_P(failure_terminate, FromAnotherThreadWhileApplyAndMapWait) {
+  pool p(of(2));
   std::thread apply([&] { EXPECT_THROW(p.apply(for_ever, 1), pool_terminated); });
   await(0);
   std::thread map([&] {
@@ -137,8 +141,8 @@ TEST_F(failure_terminate, FromAnotherThreadWhileApplyAndMapWait) {
   map.join();
 }
 
-TEST_F(failure_terminate, FromACallback) {
-  pool p(2);
+TEST_P(failure_terminate, FromACallback) {
+  pool p(of(2));
   auto running = p.apply_async(for_ever, 1);
   auto r = p.apply_async(twice, 1).then([&](int x) {
     p.terminate();
@@ -150,8 +154,8 @@ TEST_F(failure_terminate, FromACallback) {
 }
 
 // Complaint 8 again: the pool's own thread must not wait for itself.
-TEST_F(failure_terminate, JoinFromACallbackIsRefused) {
-  pool p(2);
+TEST_P(failure_terminate, JoinFromACallbackIsRefused) {
+  pool p(of(2));
   auto running = p.apply_async(
       [](int x) {
         await(1);
@@ -167,8 +171,8 @@ TEST_F(failure_terminate, JoinFromACallbackIsRefused) {
   EXPECT_EQ(running.get(seconds(30)), 1);
 }
 
-TEST_F(failure_terminate, PendingCallbacksRun) {
-  pool p(1);
+TEST_P(failure_terminate, PendingCallbacksRun) {
+  pool p(of(1));
   std::atomic<int> called{0};
   auto r = p.apply_async(for_ever, 1)
                .then([](int x) { return x; },
@@ -180,9 +184,9 @@ TEST_F(failure_terminate, PendingCallbacksRun) {
   EXPECT_EQ(r.get(seconds(30)), 1);
 }
 
-TEST_F(failure_terminate, TwiceAndAfterCloseAndBeforeClose) {
+TEST_P(failure_terminate, TwiceAndAfterCloseAndBeforeClose) {
   {
-    pool p(2);
+    pool p(of(2));
     p.terminate();
     p.terminate();
     p.close();
@@ -191,7 +195,7 @@ TEST_F(failure_terminate, TwiceAndAfterCloseAndBeforeClose) {
     p.join();
   }
   {
-    pool p(2);
+    pool p(of(2));
     auto r = p.apply_async(for_ever, 1);
     p.close();
     p.terminate();
@@ -200,9 +204,9 @@ TEST_F(failure_terminate, TwiceAndAfterCloseAndBeforeClose) {
   }
 }
 
-TEST_F(failure_terminate, RacingSubmits) {
+TEST_P(failure_terminate, RacingSubmits) {
   for (int round = 0; round < 10; ++round) {
-    pool p(2);
+    pool p(of(2));
     std::atomic<int> submitted{0};
     auto submit = [&] {
       std::vector<async_result<int>> mine;
@@ -238,11 +242,11 @@ TEST_F(failure_terminate, RacingSubmits) {
 }
 
 // Complaints 9 and 10: what becomes of the pool when nobody ends it.
-TEST_F(failure_terminate, AnExceptionThroughThePoolsScopeTerminatesIt) {
+TEST_P(failure_terminate, AnExceptionThroughThePoolsScopeTerminatesIt) {
   async_result<int> r;
   const auto start = steady::now();
   try {
-    pool p(1);
+    pool p(of(1));
     r = p.apply_async(for_ever, 1);
     await(0);
     throw std::runtime_error("unwinding");
@@ -252,10 +256,10 @@ TEST_F(failure_terminate, AnExceptionThroughThePoolsScopeTerminatesIt) {
   EXPECT_THROW(r.get(seconds(0)), pool_terminated);
 }
 
-TEST_F(failure_terminate, TheDestructorFinishesWhatWasSubmitted) {
+TEST_P(failure_terminate, TheDestructorFinishesWhatWasSubmitted) {
   async_result<std::vector<int>> r;
   {
-    pool p(2);
+    pool p(of(2));
     r = p.map_async({.chunksize = 1}, twice, std::vector<int>(500, 4));
   }
   ASSERT_TRUE(r.ready());
@@ -277,9 +281,9 @@ void expect_each_refuses(pool& p, F check) {
   check([&] { p.imap_unordered(twice, xs).next(); });
 }
 
-TEST_F(failure_terminate, NothingCanBeSubmittedAfterwards) {
+TEST_P(failure_terminate, NothingCanBeSubmittedAfterwards) {
   for (bool now : {false, true}) {
-    pool p(2);
+    pool p(of(2));
     if (now)
       p.terminate();
     else
@@ -292,8 +296,8 @@ TEST_F(failure_terminate, NothingCanBeSubmittedAfterwards) {
 
 // ---- another process ----------------------------------------------------------------------------
 
-TEST_F(failure_terminate, InAForkedCopyEverythingIsRefusedAndNothingIsHarmed) {
-  auto p = std::make_unique<pool>(2);
+TEST_P(failure_terminate, InAForkedCopyEverythingIsRefusedAndNothingIsHarmed) {
+  auto p = std::make_unique<pool>(of(2));
   auto pending = p->apply_async(
       [](int) -> int {
         await(1);
@@ -341,8 +345,8 @@ TEST_F(failure_terminate, InAForkedCopyEverythingIsRefusedAndNothingIsHarmed) {
 }
 
 #ifndef __SANITIZE_THREAD__  // which cannot follow a thread that a forked child starts
-TEST_F(failure_terminate, AForkedCopyMayHaveAPoolOfItsOwn) {
-  pool p(2);
+TEST_P(failure_terminate, AForkedCopyMayHaveAPoolOfItsOwn) {
+  pool p(of(2));
   EXPECT_TRUE(in_a_child([] {
     pool mine(2);
     return mine.apply(twice, 4) == 8;

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "support/census.h"
+#include "support/methods.h"
 
 namespace procpool::testing {
 
@@ -111,6 +112,7 @@ inline void reap_orphans() {
   });
 }
 
+/// See also process_test.
 class fork_test : public ::testing::Test {
  protected:
   fork_test() {
@@ -138,6 +140,15 @@ class fork_test : public ::testing::Test {
  private:
   static inline std::array<char, 200> trying_{};
   pool_census census_;
+};
+
+/// The same over every start method that makes processes: PROCPOOL_PROCESS_METHODS(suite).
+class process_test : public fork_test, public ::testing::WithParamInterface<start_method> {
+ protected:
+  /// Options of a pool of so many workers.
+  static pool_options of(int processes) {
+    return {.processes = processes, .start_method = GetParam()};
+  }
 };
 
 }  // namespace procpool::testing
