@@ -5,11 +5,8 @@
 
 #include <string>
 
+#include "base/loader.h"
 #include "procpool/error.h"
-
-// Weak, so that a static program links without it, and without the warning that goes with it.
-extern "C" void* dlopen(const char*, int) __attribute__((weak));
-extern "C" char* dlerror() __attribute__((weak));
 
 namespace procpool::base {
 namespace {
@@ -41,10 +38,10 @@ void load_module(std::uint64_t id) {
     throw serialization_error(
         "procpool: the function lives in a module that this process has not loaded");
   if (!wanted->path.empty()) {
-    if (dlopen == nullptr) refuse(wanted->path, "this program is static");
+    if (procpool_dlopen == nullptr) refuse(wanted->path, "this program is static");
     // Never closed: tokens of it may come at any time.
-    if (dlopen(wanted->path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
-      refuse(wanted->path, dlerror());
+    if (procpool_dlopen(wanted->path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
+      refuse(wanted->path, procpool_dlerror());
   }
   if (auto why = other_build(*wanted)) throw serialization_error(*why);
   if (!is_loaded(id)) refuse(wanted->path, "its file holds something else now");
