@@ -10,9 +10,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "procpool/init.h"
 #include "table.h"
 
 namespace bench {
@@ -110,6 +112,8 @@ void print_table(const keeper& kept) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
+  procpool::init(argc, argv);
+  if (argc == 2 && std::string_view(argv[1]) == "--nothing") return 0;
   // Three short repetitions unless told otherwise, and of those the median.
   std::vector<char*> arguments(argv, argv + argc);
   std::array<std::string, 3> defaults{"--benchmark_repetitions=3", "--benchmark_min_time=0.3",
