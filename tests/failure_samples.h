@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "core/failure.h"
-#include "core/rethrown.h"
+#include "procpool/detail/rethrown.h"
 #include "procpool/error.h"
 #include "vector_writer.h"
 
@@ -63,7 +63,7 @@ void expect(const std::exception_ptr& error, F check) {
     std::rethrow_exception(error);
   } catch (const E& e) {
     const std::type_info& type = typeid(e);
-    EXPECT_TRUE(type == typeid(core::rethrown<E>) || type == typeid(core::rethrown_with_cause<E>))
+    EXPECT_TRUE(type == typeid(detail::rethrown<E>) || type == typeid(detail::rethrown_with_cause<E>))
         << type.name();
     check(e);
   } catch (...) {

@@ -19,7 +19,7 @@
 #include <typeinfo>
 #include <vector>
 
-#include "core/rethrown.h"
+#include "procpool/detail/rethrown.h"
 #include "failure_samples.h"
 
 namespace procpool::core {
