@@ -89,14 +89,19 @@ const exception_type* find_known(const std::type_info& type) noexcept {
   return known != nullptr ? known : find_registered(type);
 }
 
+/// Bases that only a remote_error may replace: it is a std::exception too, carries a cause too, and
+/// says more.
+bool says_nothing(const std::type_info& type) noexcept {
+  return type == typeid(std::exception) || type == typeid(std::nested_exception);
+}
+
 /// Writes it as a `type`, which it is or derives from; false: nobody knows that, or its own
 /// functions threw.
 bool put_as(writer& out, const thrown& it, const std::type_info& type, const level& l) {
   const void* object = upcast(it.object(), it.type(), type);
   const exception_type* known = object != nullptr ? find_known(type) : nullptr;
   if (known == nullptr) return false;
-  // A remote_error is no less a std::exception, and says more.
-  if (type == typeid(std::exception) && it.as_written() != type) return false;
+  if (says_nothing(type) && it.as_written() != type) return false;
   const std::size_t before = out.size();
   try {
     detail::vector_writer needs;
