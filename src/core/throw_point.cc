@@ -14,12 +14,11 @@
 #include "base/entry.h"
 #include "core/thrown.h"
 
+// By other names: compilers and their headers do not agree on how the first of them is declared.
 extern "C" {
-void __cxa_throw(void* object, void* type, void (*destroy)(void*));
-void __cxa_rethrow();
-_Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
-                                         _Unwind_Exception_Class kind, _Unwind_Exception* exception,
-                                         _Unwind_Context* context);
+void throw_new() asm("__cxa_throw");
+void throw_again() asm("__cxa_rethrow");
+void choose_handler() asm("__gxx_personality_v0");
 }
 
 namespace procpool::core {
@@ -43,8 +42,7 @@ constexpr int deepest_machinery = 12;
 
 bool throws(std::uintptr_t function) noexcept {
   const auto is = [function](auto* f) { return function == reinterpret_cast<std::uintptr_t>(f); };
-  return is(__cxa_throw) || is(__cxa_rethrow) || is(std::rethrow_exception) ||
-         is(__gxx_personality_v0);
+  return is(throw_new) || is(throw_again) || is(std::rethrow_exception) || is(choose_handler);
 }
 
 struct walk {
