@@ -137,12 +137,13 @@ TEST_P(exceptions, OfUnknownTypesComeAsTheNearestKnown) {
 
 TEST_P(exceptions, EachItemOfAMapHasItsOwn) {
   pool p(with());
-  const auto all = p.try_map({.chunksize = 3},
-                             [](int i) -> int {
-                               if (i % 2 != 0) throw parse_error("odd", i);
-                               return i;
-                             },
-                             std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7});
+  const auto all = p.try_map(
+      {.chunksize = 3},
+      [](int i) -> int {
+        if (i % 2 != 0) throw parse_error("odd", i);
+        return i;
+      },
+      std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7});
   for (int i = 0; i < 8; ++i) {
     const auto& o = all[static_cast<std::size_t>(i)];
     ASSERT_EQ(static_cast<bool>(o), i % 2 == 0);
@@ -183,9 +184,8 @@ TEST_P(exceptions, FromGreatDepthHaveTheirFirstFrames) {
 TEST_P(exceptions, ThatTheTaskCaughtLeaveNoTrace) {
   pool p(with(1));
   EXPECT_EQ(p.apply(catches, 3), -1);
-  const auto info = thrown_by<std::out_of_range>([&] {
-    p.apply([](int n) { return catches(n), reads_past(n); }, 9);
-  });
+  const auto info = thrown_by<std::out_of_range>(
+      [&] { p.apply([](int n) { return catches(n), reads_past(n); }, 9); });
   EXPECT_EQ(count(info, deep), 0);
   EXPECT_EQ(count(info, reads_past), 1);
 }

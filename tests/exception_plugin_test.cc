@@ -93,9 +93,8 @@ TEST(ExceptionPlugin, MayComeAndGoWhileOthersLook) {
   for (int i = 0; i < 2; ++i)
     lookers.emplace_back([&over] {
       while (!over)
-        test::expect<local_error>(
-            test::there_and_back(std::make_exception_ptr(local_error{3})),
-            [](const local_error& e) { EXPECT_EQ(e.of_the_program, 3); });
+        test::expect<local_error>(test::there_and_back(std::make_exception_ptr(local_error{3})),
+                                  [](const local_error& e) { EXPECT_EQ(e.of_the_program, 3); });
     });
   for (int i = 0; i < 200; ++i) const plugin loaded;
   over = true;

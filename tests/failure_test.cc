@@ -19,8 +19,8 @@
 #include <typeinfo>
 #include <vector>
 
-#include "procpool/detail/rethrown.h"
 #include "failure_samples.h"
+#include "procpool/detail/rethrown.h"
 
 namespace procpool::core {
 namespace {

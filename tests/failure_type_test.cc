@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Types of the user's own as bytes and back: those that were registered as themselves, the others as
-// the nearest base there is.
+// Types of the user's own as bytes and back: those that were registered as themselves, the others
+// as the nearest base there is.
 #include <gtest/gtest.h>
 
 #include <list>
@@ -48,8 +48,12 @@ PROCPOOL_EXCEPTION(fields_in_braces, e.code, e.text);
 struct many {
   many(std::string a, std::string b, std::string c, std::span<const double> d, bool e,
        const std::list<int>& f)
-      : view(std::move(a)), array(std::move(b)), text(std::move(c)), numbers(d.begin(), d.end()),
-        bit(e), list(f) {}
+      : view(std::move(a)),
+        array(std::move(b)),
+        text(std::move(c)),
+        numbers(d.begin(), d.end()),
+        bit(e),
+        list(f) {}
   std::string view, array, text;
   std::vector<double> numbers;
   bool bit;
@@ -242,12 +246,11 @@ TEST(Registered, IsForgottenWithItsRegistration) {
     using std::range_error::range_error;
   };
   {
-    const detail::exception_registration here({&typeid(plugged),
-                                               [](detail::writer&, const void*) {},
-                                               [](detail::reader&, detail::far_side&& from) {
-                                                 return detail::make_rethrown(plugged("made"),
-                                                                              std::move(from));
-                                               }});
+    const detail::exception_registration here(
+        {&typeid(plugged), [](detail::writer&, const void*) {},
+         [](detail::reader&, detail::far_side&& from) {
+           return detail::make_rethrown(plugged("made"), std::move(from));
+         }});
     expect_text<plugged>(sent(plugged("words")), "words");
   }
   expect_text<std::range_error>(sent(plugged("words")), "words");

@@ -136,7 +136,7 @@ class [[gnu::visibility("default")]] remote_info {
 
   remote_info() = default;
   remote_info(const remote_info&) = default;
-  remote_info(remote_info&&) = default;
+  remote_info(remote_info &&) = default;
   remote_info& operator=(const remote_info&) = default;
   remote_info& operator=(remote_info&&) = default;
   virtual ~remote_info();

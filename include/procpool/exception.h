@@ -35,11 +35,10 @@
 /// arguments throw, the item fails with the nearest base instead; when the constructor does, with
 /// a remote_error. Costs nothing until something is thrown but a word in a list for each file that
 /// sees the line.
-#define PROCPOOL_EXCEPTION(type, ...)                                               \
-  [[maybe_unused]] static const ::procpool::detail::exception_registration          \
-      PROCPOOL_DETAIL_JOIN(procpool_exception_, __COUNTER__)(                       \
-          ::procpool::detail::exception_of<type>(                                   \
-              []([[maybe_unused]] const type& e, auto use) { return use(__VA_ARGS__); }))
+#define PROCPOOL_EXCEPTION(type, ...)                                                            \
+  [[maybe_unused]] static const ::procpool::detail::exception_registration PROCPOOL_DETAIL_JOIN( \
+      procpool_exception_, __COUNTER__)(::procpool::detail::exception_of<type>(                  \
+      []([[maybe_unused]] const type& e, auto use) { return use(__VA_ARGS__); }))
 #define PROCPOOL_DETAIL_JOIN(a, b) PROCPOOL_DETAIL_JOIN_NOW(a, b)
 #define PROCPOOL_DETAIL_JOIN_NOW(a, b) a##b
 
@@ -60,11 +59,12 @@ consteval bool check_exception() {
                 "procpool: an argument of PROCPOOL_EXCEPTION cannot be sent (a pointer, or a type "
                 "that is neither an aggregate nor has cereal's serialize()). Write values over e "
                 "from which a constructor can make the exception again.");
-  static_assert(!movable || !sent || makeable_from<E, W...>,
-                "procpool: the type has no constructor that takes these arguments of "
-                "PROCPOOL_EXCEPTION (a const char* or string_view arrives as a std::string; without "
-                "arguments it must be default-constructible). Write those of one that it has, over "
-                "e: PROCPOOL_EXCEPTION(type, e.what(), e.line).");
+  static_assert(
+      !movable || !sent || makeable_from<E, W...>,
+      "procpool: the type has no constructor that takes these arguments of "
+      "PROCPOOL_EXCEPTION (a const char* or string_view arrives as a std::string; without "
+      "arguments it must be default-constructible). Write those of one that it has, over "
+      "e: PROCPOOL_EXCEPTION(type, e.what(), e.line).");
   return movable && sent && makeable_from<E, W...>;
 }
 
@@ -82,9 +82,8 @@ struct exception_codec;
 template <class E, class Arguments, class... W>
 struct exception_codec<E, Arguments, std::tuple<W...>> {
   static void encode(writer& out, const void* e) {
-    Arguments{}(*static_cast<const E*>(e), [&out](const auto&... arguments) {
-      (encode_argument<W>(out, arguments), ...);
-    });
+    Arguments{}(*static_cast<const E*>(e),
+                [&out](const auto&... arguments) { (encode_argument<W>(out, arguments), ...); });
   }
   static std::exception_ptr decode(reader& in, far_side&& from) {
     // In braces: from left to right.

@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <exception>
 
-extern "C" void choose_handler() asm("__gxx_personality_v0");
+extern "C" _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
+                                                    _Unwind_Exception_Class kind,
+                                                    _Unwind_Exception* exception,
+                                                    _Unwind_Context* context);
 
 namespace procpool::detail {
 namespace {
@@ -25,7 +28,7 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* arg) {
   // What leaves a noexcept function is ended from within the unwinding, whose personality calls
   // nothing else of anybody's.
   w.found = function == reinterpret_cast<std::uintptr_t>(std::terminate) ||
-            function == reinterpret_cast<std::uintptr_t>(choose_handler);
+            function == reinterpret_cast<std::uintptr_t>(__gxx_personality_v0);
   return w.found || --w.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 

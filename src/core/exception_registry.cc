@@ -62,9 +62,8 @@ type_key key_of(const std::type_info& type) {
 const detail::exception_type* find_registered(const std::type_info& type) noexcept {
   const std::string_view name = type.name();
   const bool unnamed = is_in_unnamed_namespace(name);
-  return find(name, [&](const detail::exception_type& how) {
-    return !unnamed || how.type == &type;
-  });
+  return find(name,
+              [&](const detail::exception_type& how) { return !unnamed || how.type == &type; });
 }
 
 const detail::exception_type* find_registered(const type_key& key) noexcept {

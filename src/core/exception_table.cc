@@ -179,8 +179,8 @@ std::exception_ptr to_worker_died(reader& in, far_side&& from) {
 template <class E, void (*Encode)(writer&, const std::exception&),
           std::exception_ptr (*Decode)(reader&, far_side&&)>
 constexpr exception_type entry() {
-  return {&typeid(E),
-          [](writer& out, const void* e) { Encode(out, *static_cast<const E*>(e)); }, Decode};
+  return {&typeid(E), [](writer& out, const void* e) { Encode(out, *static_cast<const E*>(e)); },
+          Decode};
 }
 template <class E>
 constexpr exception_type plain() {

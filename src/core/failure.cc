@@ -111,8 +111,8 @@ bool put_as(writer& out, const thrown& it, const std::type_info& type, const lev
     as.known = key_of(*known->type);
     as.needs = bytes;
     if (as.text.data() == nullptr)
-      as.text = what_of(
-          static_cast<const std::exception*>(upcast(object, type, typeid(std::exception))));
+      as.text =
+          what_of(static_cast<const std::exception*>(upcast(object, type, typeid(std::exception))));
     put_level(out, as);
     return true;
   } catch (abi::__forced_unwind&) {

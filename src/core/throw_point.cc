@@ -14,12 +14,10 @@
 #include "base/entry.h"
 #include "core/thrown.h"
 
-// By other names: compilers and their headers do not agree on how the first of them is declared.
-extern "C" {
-void throw_new() asm("__cxa_throw");
-void throw_again() asm("__cxa_rethrow");
-void choose_handler() asm("__gxx_personality_v0");
-}
+extern "C" _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
+                                                    _Unwind_Exception_Class kind,
+                                                    _Unwind_Exception* exception,
+                                                    _Unwind_Context* context);
 
 namespace procpool::core {
 namespace {
@@ -42,7 +40,8 @@ constexpr int deepest_machinery = 12;
 
 bool throws(std::uintptr_t function) noexcept {
   const auto is = [function](auto* f) { return function == reinterpret_cast<std::uintptr_t>(f); };
-  return is(throw_new) || is(throw_again) || is(std::rethrow_exception) || is(choose_handler);
+  return is(abi::__cxa_throw) || is(abi::__cxa_rethrow) || is(std::rethrow_exception) ||
+         is(__gxx_personality_v0);
 }
 
 struct walk {
@@ -83,8 +82,9 @@ class probe_type final : public std::type_info {
 
 }  // namespace procpool::core
 
-extern "C" [[gnu::visibility("default")]] const procpool::core::probe_type
-    procpool_throw_probe_type asm("_ZTIN8procpool6detail11throw_probeE");
+extern "C"
+    [[gnu::visibility("default")]] const procpool::core::probe_type procpool_throw_probe_type asm(
+        "_ZTIN8procpool6detail11throw_probeE");
 // Made before all other static objects: one of them may already run tasks.
 [[gnu::init_priority(101)]] const procpool::core::probe_type procpool_throw_probe_type;
 

@@ -20,6 +20,4 @@ PROCPOOL_EXCEPTION(local_error, e.of_the_plugin);
 
 }  // namespace procpool::testing
 
-const std::type_info* procpool_test_local_type() {
-  return &typeid(procpool::testing::local_error);
-}
+const std::type_info* procpool_test_local_type() { return &typeid(procpool::testing::local_error); }

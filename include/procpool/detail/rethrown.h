@@ -60,8 +60,9 @@ class rethrown_with_cause : public rethrown<E>, public std::nested_exception {
 /// A virtual base is made by the class that ends the line, and these two cannot be made from
 /// nothing.
 template <class E, class Base>
-inline constexpr bool virtual_base =
-    std::is_base_of_v<Base, E> && !requires(Base* base) { static_cast<E*>(base); };
+inline constexpr bool virtual_base = std::is_base_of_v<Base, E> && !requires(Base * base) {
+  static_cast<E*>(base);
+};
 template <class E>
 inline constexpr bool derivable = !std::is_final_v<E> && !virtual_base<E, std::runtime_error> &&
                                   !virtual_base<E, std::logic_error>;
