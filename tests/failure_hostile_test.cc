@@ -10,8 +10,17 @@
 #include <vector>
 
 #include "failure_samples.h"
+#include "procpool/exception.h"
 
 namespace procpool::test {
+
+struct registered : std::runtime_error {
+  registered(const std::string& what, std::vector<std::string> all)
+      : std::runtime_error(what), words(std::move(all)) {}
+  std::vector<std::string> words;
+};
+PROCPOOL_EXCEPTION(registered, e.what(), e.words);
+
 namespace {
 
 /// Decodes what may be anything: true when it was refused. Looks at all that came, for sanitizers.
@@ -24,7 +33,10 @@ bool refused(const std::vector<std::byte>& bytes) {
       std::rethrow_exception(error);
     } catch (const std::exception& e) {
       EXPECT_LE(std::string(e.what()).size(), 4 * bytes.size() + 200);
+      const remote_info* info = remote_info::of(e);
+      EXPECT_TRUE(info == nullptr || info->stack.size() <= 64);
       no = first && typeid(e) == typeid(serialization_error);
+    } catch (const std::nested_exception&) {  // alone
     }
     if (no) break;
     error = cause_of(error);
@@ -41,6 +53,11 @@ std::vector<std::vector<std::byte>> samples() {
     all.push_back(encoded(std::current_exception()));
   }
   all.push_back(encoded(std::make_exception_ptr(42)));
+  const auto error = std::make_exception_ptr(registered("words", {"a", "bc"}));
+  const std::vector<detail::place> places{{1, 2}, {0, 3}};
+  vector_writer out;
+  core::encode_error(out, error, {error, places});
+  all.push_back(out.bytes());
   return all;
 }
 

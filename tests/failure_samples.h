@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "core/failure.h"
-#include "core/rethrown.h"
+#include "procpool/detail/rethrown.h"
 #include "procpool/error.h"
 #include "vector_writer.h"
 
@@ -62,12 +62,17 @@ void expect(const std::exception_ptr& error, F check) {
   try {
     std::rethrow_exception(error);
   } catch (const E& e) {
-    const std::type_info& type = typeid(e);
-    EXPECT_TRUE(type == typeid(core::rethrown<E>) || type == typeid(core::rethrown_with_cause<E>))
-        << type.name();
+    const std::type_info& type = *error.__cxa_exception_type();
+    if constexpr (detail::derivable<E>) {
+      EXPECT_TRUE(type == typeid(detail::rethrown<E>) ||
+                  type == typeid(detail::rethrown_with_cause<E>))
+          << type.name();
+    } else {
+      EXPECT_TRUE(type == typeid(E)) << type.name();
+    }
     check(e);
   } catch (...) {
-    ADD_FAILURE() << "thrown is a " << std::current_exception().__cxa_exception_type()->name();
+    ADD_FAILURE() << "thrown is a " << error.__cxa_exception_type()->name();
   }
 }
 
@@ -152,10 +157,11 @@ inline std::string what_of(const std::exception_ptr& error) {
 inline remote_info info_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    const remote_info* info = remote_info::of(e);
-    EXPECT_NE(info, nullptr);
-    return info != nullptr ? *info : remote_info();
+  } catch (const remote_info& info) {
+    return info;
+  } catch (...) {
+    ADD_FAILURE() << "no remote_info: " << error.__cxa_exception_type()->name();
+    return {};
   }
 }
 
@@ -174,13 +180,10 @@ inline void throw_chain(int depth) {
 inline std::exception_ptr cause_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    try {
-      std::rethrow_if_nested(e);
-      return nullptr;
-    } catch (...) {
-      return std::current_exception();
-    }
+  } catch (const std::nested_exception& e) {
+    return e.nested_ptr();
+  } catch (...) {
+    return nullptr;
   }
 }
 

@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "procpool/stacktrace.h"
+
 namespace procpool {
 
 /// The base of everything procpool throws, but for std::invalid_argument and std::logic_error (the
@@ -71,7 +73,8 @@ class serialization_error : public error {
   using error::error;
 };
 
-/// f threw something that cannot be rebuilt here: what() is "<type name>: <its what()>".
+/// f threw something that cannot be made again here and has no base that can: what() is
+/// "<type name>: <its what()>".
 class remote_error : public error {
  public:
   using error::error;
@@ -114,18 +117,26 @@ class worker_died : public error {
 };
 
 /// What is known of the far side of an exception that a task threw. Every class-type exception
-/// rethrown by get() also is one of these:
+/// rethrown by get() also is one of these, unless its class is final:
 ///
 ///     catch (const std::out_of_range& e) { if (auto* r = procpool::remote_info::of(e))
-///     log(r->pid); }
-class remote_info {
+///     log(r->pid, r->stack); }
+///
+/// If nobody catches it and std::terminate prints its what(), that is what() with the type and the
+/// first frames of the stack; whoever does catch it gets the far one's text and no more.
+class [[gnu::visibility("default")]] remote_info {
  public:
   std::string type;  ///< the dynamic type's name as thrown, demangled
+  std::string what;  ///< to the letter what its what() said; for what is no exception its value
   pid_t pid = 0;     ///< the worker that ran the task
+  /// Where it was thrown, from there to the task's function: at most 64 frames. What was thrown in
+  /// one place and rethrown in another (throw; std::rethrow_exception, another thread's) has the
+  /// last. Empty for causes, and for what procpool itself says of an item.
+  stacktrace stack;
 
   remote_info() = default;
   remote_info(const remote_info&) = default;
-  remote_info(remote_info&&) = default;
+  remote_info(remote_info &&) = default;
   remote_info& operator=(const remote_info&) = default;
   remote_info& operator=(remote_info&&) = default;
   virtual ~remote_info();

@@ -4,6 +4,7 @@
 
 #include "procpool/codec.h"       // how a value becomes bytes; sendable
 #include "procpool/error.h"       // what can go wrong
+#include "procpool/exception.h"   // exception types of your own, there and back
 #include "procpool/init.h"        // for forkserver and spawn
 #include "procpool/options.h"     // pool_options, task_options, task
 #include "procpool/pool.h"        // pool

@@ -59,6 +59,11 @@ struct table {
       if (m.id == id) return &m;
     return nullptr;
   }
+  [[nodiscard]] const module* around(std::uintptr_t address) const noexcept {
+    for (const module& m : modules)
+      if (m.holding(address - m.base, 1) != nullptr) return &m;
+    return nullptr;
+  }
 };
 
 // No lock of ours guards it: a fork at any moment leaves the child a whole table.
@@ -217,11 +222,17 @@ __attribute__((no_sanitize("address", "thread"))) bool is_entry(const detail::en
 token name(const void* address) {
   const auto place = reinterpret_cast<std::uintptr_t>(address);
   // A file loaded twice has two modules of one id: both name the same place in the first of them.
-  for (const module& m : current().modules)
-    if (m.holding(place - m.base, 1) != nullptr) return {m.id, place - m.base};
+  if (const module* m = current().around(place)) return {m->id, place - m->base};
   throw error(
       "procpool: the address of this function or constant lies in no loaded module (made at run "
       "time, or its library was unloaded)");
+}
+
+void name_all(std::span<detail::place> places) {
+  if (places.empty()) return;
+  const table& modules = current();
+  for (detail::place& p : places)
+    if (const module* m = modules.around(p.offset)) p = {m->id, p.offset - m->base};
 }
 
 std::vector<module_name> modules() {

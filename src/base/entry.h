@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "procpool/detail/batch.h"
 #include "procpool/detail/buffer.h"
+#include "procpool/stacktrace.h"
 
 namespace procpool::base {
 
@@ -23,6 +25,9 @@ static_assert(sizeof(token) == 16 && std::is_trivially_copyable_v<token>);
 
 /// Throws procpool::error when the address lies in no loaded module. From any thread.
 token name(const void* address);
+/// Each place, given as {0, address}, becomes what name() says of it; an address that lies in no
+/// loaded module stays. Throws std::bad_alloc. From any thread.
+void name_all(std::span<detail::place> places);
 
 struct module_name {
   std::uint64_t id;

@@ -3,7 +3,6 @@
 // end.
 #include "core/exception_table.h"
 
-#include <cxxabi.h>
 #include <sys/wait.h>
 
 #include <any>
@@ -28,6 +27,8 @@
 namespace procpool::core {
 namespace {
 
+using detail::far_side;
+using detail::make_rethrown;
 using detail::reader;
 using detail::writer;
 
@@ -43,7 +44,7 @@ std::exception_ptr from_nothing(reader& /*in*/, far_side&& from) {
 
 template <class E>
 std::exception_ptr from_text(reader& /*in*/, far_side&& from) {
-  return make_rethrown(E(from.text), std::move(from));
+  return make_rethrown(E(from.info.what), std::move(from));
 }
 
 // ---- std::system_error and its like -------------------------------------------------------------
@@ -141,6 +142,21 @@ std::exception_ptr to_regex_error(reader& in, far_side&& from) {
                        std::move(from));
 }
 
+// ---- types that are more than their base --------------------------------------------------------
+
+std::exception_ptr to_nested_exception(reader& /*in*/, far_side&& from) {
+  return detail::make_rethrown_by<std::nested_exception>([] { return std::nested_exception(); },
+                                                         std::move(from));
+}
+
+/// One that names another type has what that said in its remote_info: its own text goes beside it.
+void encode_remote_error(writer& out, const std::exception& e) { put_text(out, e.what()); }
+
+std::exception_ptr to_remote_error(reader& in, far_side&& from) {
+  std::string text(get_text(in));
+  return make_rethrown(remote_error(text), std::move(from));
+}
+
 // ---- procpool's own: a pool inside a worker throws them there -----------------------------------
 
 void encode_worker_died(writer& out, const std::exception& e) {
@@ -160,18 +176,19 @@ std::exception_ptr to_worker_died(reader& in, far_side&& from) {
 
 // ---- the table ----------------------------------------------------------------------------------
 
-template <class E>
-constexpr exception_type entry(void (*encode)(writer&, const std::exception&),
-                               std::exception_ptr (*decode)(reader&, far_side&&)) {
-  return {&typeid(E), &typeid(rethrown<E>), &typeid(rethrown_with_cause<E>), encode, decode};
+template <class E, void (*Encode)(writer&, const std::exception&),
+          std::exception_ptr (*Decode)(reader&, far_side&&)>
+constexpr exception_type entry() {
+  return {&typeid(E), [](writer& out, const void* e) { Encode(out, *static_cast<const E*>(e)); },
+          Decode};
 }
 template <class E>
 constexpr exception_type plain() {
-  return entry<E>(encode_nothing<E>, from_nothing<E>);
+  return entry<E, encode_nothing<E>, from_nothing<E>>();
 }
 template <class E>
 constexpr exception_type text() {
-  return entry<E>(encode_nothing<E>, from_text<E>);
+  return entry<E, encode_nothing<E>, from_text<E>>();
 }
 
 // The commonest first: it is searched from the front.
@@ -180,7 +197,7 @@ constinit const std::array table{
     text<std::invalid_argument>(),
     text<std::out_of_range>(),
     text<std::logic_error>(),
-    text<remote_error>(),
+    entry<remote_error, encode_remote_error, to_remote_error>(),
     text<std::domain_error>(),
     text<std::length_error>(),
     text<std::range_error>(),
@@ -197,13 +214,15 @@ constinit const std::array table{
     plain<std::bad_weak_ptr>(),
     plain<std::bad_optional_access>(),
     plain<std::bad_variant_access>(),
-    entry<std::system_error>(encode_coded<std::system_error>, to_system_error),
-    entry<std::ios_base::failure>(encode_coded<std::ios_base::failure>, to_ios_failure),
-    entry<std::filesystem::filesystem_error>(encode_filesystem_error, to_filesystem_error),
-    entry<std::future_error>(encode_future_error, to_future_error),
-    entry<std::regex_error>(encode_regex_error, to_regex_error),
+    entry<std::system_error, encode_coded<std::system_error>, to_system_error>(),
+    entry<std::ios_base::failure, encode_coded<std::ios_base::failure>, to_ios_failure>(),
+    entry<std::filesystem::filesystem_error, encode_filesystem_error, to_filesystem_error>(),
+    entry<std::future_error, encode_future_error, to_future_error>(),
+    entry<std::regex_error, encode_regex_error, to_regex_error>(),
+    exception_type{&typeid(std::nested_exception), [](writer&, const void*) {},
+                   to_nested_exception},
     text<serialization_error>(),
-    entry<worker_died>(encode_worker_died, to_worker_died),
+    entry<worker_died, encode_worker_died, to_worker_died>(),
     text<error>(),
     text<timeout_error>(),
     text<task_cancelled>(),
@@ -216,25 +235,13 @@ constinit const std::array table{
 
 }  // namespace
 
-const std::type_info& type_as_written(const std::type_info& type) noexcept {
-  const std::string_view name = type.name();
-  if (name == "St13__ios_failure") return typeid(std::ios_base::failure);
-  // struct _Nested_exception<E> : E, nested_exception.
-  if (name.starts_with("St17_Nested_exceptionI"))
-    if (const auto* wrapper = dynamic_cast<const abi::__vmi_class_type_info*>(&type))
-      return *wrapper->__base_info[0].__base_type;
-  return type;
-}
-
-const exception_type* find_exception_type(const std::type_info& type) noexcept {
+const exception_type* find_in_table(const std::type_info& type) noexcept {
   for (const exception_type& known : table)
     if (*known.type == type) return &known;
-  for (const exception_type& known : table)
-    if (*known.rethrown == type || *known.rethrown_with_cause == type) return &known;
   return nullptr;
 }
 
-const exception_type* find_exception_type(std::string_view name) noexcept {
+const exception_type* find_in_table(std::string_view name) noexcept {
   for (const exception_type& known : table)
     if (name == known.type->name()) return &known;
   return nullptr;

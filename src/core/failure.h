@@ -4,19 +4,31 @@
 #pragma once
 
 #include <exception>
+#include <span>
 #include <utility>
 
 #include "procpool/detail/batch.h"
+#include "procpool/stacktrace.h"
 
 namespace procpool::core {
 
 /// Causes of causes that travel; what lies deeper is replaced by a note that says so.
 inline constexpr std::uint32_t deepest_cause = 16;
 
+/// An exception of a chain of causes, and where it was thrown.
+struct thrown_at {
+  const std::exception_ptr& error;
+  std::span<const detail::place> places;
+};
+
 /// Appends what the other process needs to throw `error` again: for each exception of the chain of
-/// causes its type, its what() and, for a type in the table, what else it is made of. Throws what
-/// growing `out` throws (std::bad_alloc), with a part of it written.
-void encode_error(detail::writer& out, const std::exception_ptr& error);
+/// causes its type, its what(), where it was thrown, as far as that is known, and what else the
+/// nearest type that the other process can make is made of. Throws what growing `out` throws
+/// (std::bad_alloc), with a part of it written.
+void encode_error(detail::writer& out, const std::exception_ptr& error, thrown_at where);
+inline void encode_error(detail::writer& out, const std::exception_ptr& error) {
+  encode_error(out, error, {error, {}});
+}
 
 /// `outer`, with `cause` nested in it; `outer` alone when that is null.
 template <class E>

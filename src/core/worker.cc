@@ -11,11 +11,15 @@
 #include "base/step.h"
 #include "core/failure.h"
 #include "core/local_run.h"
+#include "core/throw_point.h"
 
 namespace procpool::detail {
 
-void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
-  std::exception_ptr error = std::current_exception();
+// Not inlined: where it was entered is where the handler's frame ends.
+[[gnu::noinline]] void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
+  const std::exception_ptr thrown = std::current_exception();
+  const std::vector<place> places = core::take_throw_point(thrown, __builtin_dwarf_cfa());
+  std::exception_ptr error = thrown;
   if (where != stage::calling) {
     try {
       throw;
@@ -29,7 +33,7 @@ void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
   }
   out_->truncate(before);
   std::size_t at = open_record(*out_, k, record_kind::error);
-  core::encode_error(*out_, error);
+  core::encode_error(*out_, error, {thrown, places});
   close_record(*out_, at);
 }
 

@@ -3,6 +3,7 @@
 #include <procpool/procpool.h>
 
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -11,6 +12,18 @@ struct greeter {
   std::string greeting;
   std::string operator()(const std::string& name) const { return greeting + name; }
 };
+
+struct parse_error : std::runtime_error {
+  parse_error(const std::string& what, int at) : std::runtime_error(what), line(at) {}
+  int line;
+};
+PROCPOOL_EXCEPTION(parse_error, e.what(), e.line);
+
+namespace user {
+struct end_of_input final {};
+PROCPOOL_EXCEPTION(end_of_input);
+PROCPOOL_EXCEPTION(user::end_of_input);  // twice does no harm
+}  // namespace user
 
 int main() {
   procpool::pool pool(1);

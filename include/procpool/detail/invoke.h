@@ -19,6 +19,7 @@
 #include "procpool/codec.h"
 #include "procpool/detail/batch.h"
 #include "procpool/detail/shape.h"
+#include "procpool/detail/throw_probe.h"
 
 namespace procpool::detail {
 
@@ -226,6 +227,8 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
           close_record(task.out(), record);
         }
       }
+    } catch (throw_probe&) {
+      throw;  // never: asked whether it is for this handler, it notes where it was thrown
     } catch (abi::__forced_unwind&) {
       throw;  // pthread_exit ends the process, not the item
     } catch (...) {

@@ -218,9 +218,10 @@ class many final : public batch, public result_state<mapped<R>> {
   std::vector<outcome<R>> take_outcomes() {
     std::vector<outcome<R>> all;
     all.reserve(size_);
-    auto error = errors_.sorted().begin();
+    const auto& errors = errors_.sorted();
+    auto error = errors.begin();
     for (std::size_t i = 0; i < size_; ++i) {
-      if (error != errors_.sorted().end() && error->first == i)
+      if (error != errors.end() && error->first == i)
         all.emplace_back((error++)->second);
       else
         all.push_back(take_value(i));
