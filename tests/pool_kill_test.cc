@@ -180,7 +180,8 @@ std::optional<verdict> play() {
   try {
     pool p({.processes = 2,
             .initializer = task([] { PROCPOOL_STEP("task: initializing"); }),
-            .max_tasks_per_child = quota});
+            .max_tasks_per_child = quota,
+            .finalizer = task([] { PROCPOOL_STEP("task: finalizing"); })});
     const verdict v = load(p);
     return v;
   } catch (const std::system_error& e) {
@@ -261,11 +262,14 @@ TEST_F(pool_kill, AtEachStep) {
                            "worker: block named",
                            "worker: block given back by the parent",
                            "worker: told to leave",
+                           "worker: before the finalizer",
+                           "worker: after the finalizer",
                            "worker: leaves",
                            "task: running",
                            "task: encoding",
                            "task: decoding",
                            "task: initializing",
+                           "task: finalizing",
                            "zygote: started",
                            "zygote: ready",
                            "zygote: launch received",

@@ -2,9 +2,10 @@
 // Everything, as a table of contents.
 #pragma once
 
-#include "procpool/codec.h"       // how a value becomes bytes; sendable
-#include "procpool/error.h"       // what can go wrong
-#include "procpool/options.h"     // pool_options, task_options, task
-#include "procpool/pool.h"        // pool
-#include "procpool/result.h"      // async_result, result_stream, outcome
-#include "procpool/stacktrace.h"  // where another process was
+#include "procpool/codec.h"        // how a value becomes bytes; sendable
+#include "procpool/error.h"        // what can go wrong
+#include "procpool/options.h"      // pool_options, task_options, task
+#include "procpool/pool.h"         // pool
+#include "procpool/result.h"       // async_result, result_stream, outcome
+#include "procpool/stacktrace.h"   // where another process was
+#include "procpool/this_worker.h"  // what a task can ask about its worker

@@ -10,9 +10,7 @@
 #include <cxxabi.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +19,7 @@
 
 #include "core/exception_table.h"
 #include "core/plain_bytes.h"
+#include "core/readable.h"
 
 namespace procpool::core {
 namespace {
@@ -30,14 +29,6 @@ using detail::writer;
 
 /// The outermost exception, its causes, and the note.
 constexpr std::uint32_t most_levels = 1 + deepest_cause + 1;
-
-std::string readable(const std::type_info& type) {
-  if (type == typeid(std::string)) return "std::string";
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
-  return name ? name.get() : type.name();
-}
 
 /// `needs` writes what the type needs.
 template <class Needs>

@@ -42,9 +42,9 @@ void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t work
   bells.clear();
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
-  core::context here{worker};
+  core::context here(worker);
   core::enter_worker(here);
-  core::work(link, options.initializer.get(), options.quota);
+  core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }
 
 }  // namespace procpool::local

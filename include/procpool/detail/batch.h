@@ -15,6 +15,8 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "procpool/detail/buffer.h"
@@ -27,6 +29,12 @@ struct access;  // what the headers may reach of one another
 
 /// Where an item was when it threw.
 enum class stage : std::uint32_t { decoding, calling, encoding };
+
+/// A result that stays in the worker: what the initializer made, for the tasks behind it.
+struct kept_result {
+  std::shared_ptr<void> value;
+  const std::type_info* type = nullptr;
+};
 
 /// One task in a worker: `count` items of a parcel, of which the parent may take some back until
 /// they are claimed. A reply is `count` × stride bytes for results of fixed size, then records
@@ -56,6 +64,13 @@ class task_run {
   /// taken back.
   void fail(std::uint32_t k, stage where, std::size_t before);
 
+  /// Of a call whose result is not sent: hands it to whoever wants it; else it is destroyed.
+  void keep(kept_result r) noexcept {
+    if (kept_ != nullptr) *kept_ = std::move(r);
+  }
+  /// What starting() and finished() write: (it + 1) / 2 items have begun.
+  [[nodiscard]] const std::atomic<std::uint32_t>& progress() const noexcept { return *progress_; }
+
  protected:
   task_run() = default;
   ~task_run() = default;
@@ -66,6 +81,7 @@ class task_run {
   writer* out_ = nullptr;
   std::atomic<std::uint32_t>* progress_ = nullptr;
   std::atomic<std::uint64_t>* written_ = nullptr;
+  kept_result* kept_ = nullptr;
 };
 
 /// The code of one call shape. Constants with hidden visibility, so that each module has its own;
