@@ -2,10 +2,13 @@
 // Everything, as a table of contents.
 #pragma once
 
+#include "procpool/await.h"        // co_await
 #include "procpool/codec.h"        // how a value becomes bytes; sendable
 #include "procpool/error.h"        // what can go wrong
+#include "procpool/future.h"       // an async_result as a std::future
 #include "procpool/options.h"      // pool_options, task_options, task
 #include "procpool/pool.h"         // pool
 #include "procpool/result.h"       // async_result, result_stream, outcome
 #include "procpool/stacktrace.h"   // where another process was
 #include "procpool/this_worker.h"  // what a task can ask about its worker
+#include "procpool/wait.h"         // waiting for several results

@@ -162,7 +162,8 @@ std::exception_ptr nest(const serialization_error& outer, const std::exception_p
 
 // ---- in the parent ------------------------------------------------------------------------------
 
-struct waiter;  // a thread in engine::wait
+struct waiter;   // a thread in engine::wait
+struct watched;  // a completion's place in a watch, see watch.h
 class batch;
 
 /// What happens after a completion: run once, on the pool's own thread.
@@ -188,7 +189,23 @@ class completion {
   std::atomic<bool> ready_{false};
   // Guarded by the engine's lock:
   waiter* waiter_ = nullptr;
+  watched* watched_ = nullptr;  // the first; each knows the next
   std::unique_ptr<continuation> then_;
+};
+
+/// A result of whatever type, as whoever waits for it sees it.
+class any_result {
+ public:
+  any_result() = default;
+  any_result(const any_result&) = delete;
+  any_result& operator=(const any_result&) = delete;
+  virtual ~any_result() = default;
+
+  virtual completion& done() noexcept = 0;
+  /// Only when done().ready().
+  [[nodiscard]] virtual bool failed() const noexcept = 0;
+  /// What it may be cancelled by; null when it cannot be.
+  virtual batch* running() noexcept = 0;
 };
 
 /// Where finished batches gather for a stream that takes them as they come: ready while it holds
@@ -226,6 +243,7 @@ class batch : public completion {
 struct access {
   static std::atomic<bool>& ready(completion& c) noexcept { return c.ready_; }
   static waiter*& waiting(completion& c) noexcept { return c.waiter_; }
+  static detail::watched*& watched(completion& c) noexcept { return c.watched_; }
   static std::unique_ptr<continuation>& then(completion& c) noexcept { return c.then_; }
   static std::vector<std::shared_ptr<batch>>& finished(inbox& b) noexcept { return b.finished_; }
   /// batch: the engine's number for it, plus one; task: its encoded call.
@@ -233,6 +251,19 @@ struct access {
   template <class T>
   static auto& call(T& t) noexcept {
     return t.call_;
+  }
+  /// async_result: what it waits for, of which engine.
+  template <class R>
+  static auto& state(R& r) noexcept {
+    return r.state_;
+  }
+  template <class R>
+  static auto& engine(R& r) noexcept {
+    return r.engine_;
+  }
+  template <class R>
+  static bool cancelled(const R& r) noexcept {
+    return r.cancelled_;
   }
 };
 
