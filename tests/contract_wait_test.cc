@@ -475,7 +475,7 @@ TEST_P(several_pending, a_worker_that_dies_completes_its_result) {
 TEST_P(several_pending, must_not_be_waited_for_in_a_callback) {
   board b;
   pool p(with(2));
-  pool q(with(1));
+  pool q(with(2));
   results own = pending(p, b, 1);
   const auto refused = [&](auto wait) {
     auto r = p.apply_async(square, 1).then([&](int) { wait(); });
