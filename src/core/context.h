@@ -40,7 +40,7 @@ struct context {
 /// that runs the task.
 context* current_context() noexcept;
 
-/// For a worker's whole process.
+/// For a worker's whole process: `c` must live as long as that.
 void enter_worker(context& c) noexcept;
 
 /// For this thread, as long as it lives: a task of an in_process pool runs.

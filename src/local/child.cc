@@ -42,7 +42,8 @@ void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t work
   bells.clear();
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
-  core::context here(worker);
+  // Never destroyed: threads that tasks have started may ask it until the process ends.
+  core::context& here = *new core::context(worker);
   core::enter_worker(here);
   core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }
