@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The contract of waiting for several results: wait_any, wait_all, wait_first_error, as_completed.
+// The contract of waiting for one of several results, or for all: wait_any, wait_all,
+// wait_first_error.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -8,18 +10,16 @@
 #include <future>
 #include <list>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "procpool/procpool.h"
 #include "support/board.h"
+#include "support/doors.h"
 #include "support/methods.h"
-#include "support/samples.h"
 #include "support/tasks.h"
 
 namespace {
@@ -34,7 +34,6 @@ using procpool::wait_all;
 using procpool::wait_any;
 using procpool::wait_first_error;
 using clock = std::chrono::steady_clock;
-using results = std::vector<async_result<int>>;
 
 class several : public pool_test {};
 class several_pending : public pool_test {};  // some are not there yet
@@ -42,30 +41,6 @@ PROCPOOL_EVERY_METHOD(several);
 PROCPOOL_PROCESS_METHODS(several_pending);
 
 int fail(int x) { throw std::domain_error("no " + std::to_string(x)); }
-
-/// Gives x once mark x is set.
-auto opens(const board& b) {
-  return [m = b.here()](int x) {
-    m.await(static_cast<std::size_t>(x));
-    return x;
-  };
-}
-auto fails_once_open(const board& b) {
-  return [m = b.here()](int x) -> int {
-    m.await(static_cast<std::size_t>(x));
-    throw std::domain_error("opened");
-  };
-}
-results pending(pool& p, const board& b, int n) {
-  results all;
-  for (int i = 0; i < n; ++i) all.push_back(p.apply_async(opens(b), i));
-  return all;
-}
-void open_all(const board& b, int n) {
-  for (int i = 0; i < n; ++i) b->set(static_cast<std::size_t>(i));
-}
-
-// ---- whatever the start method
 
 TEST_P(several, finished_ones) {
   pool p(with());
@@ -172,16 +147,6 @@ TEST_P(several, of_different_types) {
   EXPECT_EQ(wait_any(std::tie(number, text, bad), ages), 1U);
 }
 
-TEST_P(several, continuations_too) {
-  pool p(with());
-  results rs;
-  for (int i = 0; i < 5; ++i)
-    rs.push_back(p.apply_async(square, i).then([](int x) { return x + 1; }));
-  int sum = 0;
-  for (auto& r : as_completed(rs, ages)) sum += r.get();
-  EXPECT_EQ(sum, 35);
-}
-
 TEST_P(several, of_several_pools) {
   pool p(with());
   pool q(with());
@@ -205,8 +170,6 @@ TEST_P(several, outlive_their_pools) {
   for (auto& r : as_completed(rs)) sum += r.get();
   EXPECT_EQ(sum, 14);
 }
-
-// ---- what is not there yet
 
 TEST_P(several_pending, wait_any_says_which_completes_first) {
   board b;
@@ -320,110 +283,6 @@ TEST_P(several_pending, a_cancelled_one_has_completed) {
   EXPECT_THROW(rs[2].get(), procpool::task_cancelled);
 }
 
-TEST_P(several_pending, as_completed_yields_them_as_they_come) {
-  board b;
-  pool p(with(4));
-  results rs = pending(p, b, 4);
-  b->set(2);
-  ints order;
-  for (auto& r : as_completed(rs, ages)) {
-    order.push_back(r.get());
-    // The next one ends only when this one has been seen.
-    if (order.size() < 4) b->set(static_cast<std::size_t>((order.back() + 1) % 4));
-  }
-  EXPECT_EQ(order, (ints{2, 3, 0, 1}));
-}
-
-TEST_P(several_pending, as_completed_runs_out_of_time) {
-  board b;
-  pool p(with(5));
-  results rs = pending(p, b, 5);
-  for (const auto d : {0ms, 1ms}) {
-    auto none = as_completed(rs, d);
-    EXPECT_THROW(none.begin(), timeout_error);
-  }
-  b->set(1);
-  rs[1].wait();
-  ints seen;
-  try {
-    for (auto& r : as_completed(rs, clock::now() + 1ms)) seen.push_back(r.get());
-    FAIL();
-  } catch (const timeout_error& e) {
-    EXPECT_STREQ(e.what(), "procpool: 4 of 5 results are unfinished");
-  }
-  EXPECT_EQ(seen, (ints{1}));
-  open_all(b, 5);
-  for (auto& r : as_completed(rs)) seen.push_back(r.get());  // again: nothing was lost
-  EXPECT_EQ(sorted(seen), first(5));
-}
-
-TEST_P(several_pending, as_completed_goes_on_after_its_deadline) {
-  board b;
-  pool p(with(2));
-  results rs = pending(p, b, 2);
-  auto all = as_completed(rs, 1ms);
-  EXPECT_THROW(all.begin(), timeout_error);
-  EXPECT_THROW(all.begin(), timeout_error);
-  b->set(1);
-  rs[1].wait();
-  EXPECT_EQ((*all.begin()).get(), 1);
-  EXPECT_THROW(++all.begin(), timeout_error);
-  b->set(0);
-  rs[0].wait();
-  EXPECT_EQ(all.begin()->get(), 0);
-  EXPECT_TRUE(++all.begin() == all.end());
-}
-
-TEST_P(several_pending, as_completed_may_be_left_and_begun_again) {
-  board b;
-  pool p(with(2));
-  results rs = pending(p, b, 10);
-  b->set(0);
-  for (auto& r : as_completed(rs)) {
-    EXPECT_EQ(r.get(), 0);
-    break;
-  }
-  open_all(b, 10);
-  std::set<int> seen;
-  for (auto& r : as_completed(rs)) {
-    seen.insert(r.get());
-    // Others may be waited for meanwhile, one or several.
-    if (seen.size() == 3) wait_all(rs);
-    if (seen.size() == 4) {
-      for (auto& other : as_completed(rs)) EXPECT_TRUE(other.ready());
-    }
-  }
-  EXPECT_EQ(seen.size(), 9U);
-}
-
-TEST_P(several_pending, duplicates_are_yielded_once) {
-  board b;
-  pool p(with(2));
-  results rs = pending(p, b, 2);
-  std::vector<async_result<int>*> twice{&rs[0], &rs[1], &rs[1], &rs[0]};
-  EXPECT_EQ(wait_any(twice, 1ms), std::nullopt);
-  auto waiter = std::async(std::launch::async, [&] {
-    ints seen;
-    for (auto& r : as_completed(twice)) seen.push_back(r.get());
-    return seen;
-  });
-  open_all(b, 2);
-  EXPECT_EQ(sorted(waiter.get()), first(2));
-}
-
-TEST_P(several_pending, yielded_results_are_released) {
-  pool p(with(2));
-  std::vector<async_result<tracked>> rs;
-  for (int i = 0; i < 5; ++i) rs.push_back(p.apply_async([](int x) { return tracked(x); }, i));
-  wait_all(rs);
-  int left = 5;
-  for (auto& r : as_completed(rs)) {
-    EXPECT_EQ(tracked::live(), left);
-    r = {};
-    EXPECT_EQ(tracked::live(), --left);
-  }
-}
-
 TEST_P(several_pending, of_several_pools_which_completes_first) {
   board b;
   pool p(with(1));
@@ -496,80 +355,6 @@ TEST_P(several_pending, must_not_be_waited_for_in_a_callback) {
             0U);
   open_all(b, 2);
   wait_all(own);
-}
-
-// Many threads, each with its own results of the same two pools, all of which end at about the
-// same time.
-TEST_P(several_pending, many_threads_wait_at_once) {
-  board b;
-  pool p(with(2));
-  pool q(with(1));
-  std::vector<std::future<int>> waiters;
-  for (int t = 0; t < 40; ++t) {
-    waiters.push_back(std::async(std::launch::async, [&, t] {
-      results rs;
-      for (int i = 0; i < 10; ++i)
-        rs.push_back((t % 2 == 0 || i % 2 == 0 ? p : q).apply_async(opens(b), 0));
-      int failures = wait_first_error(rs) ? 1 : 0;
-      for (auto& r : as_completed(rs)) failures += r.get();
-      return failures;
-    }));
-  }
-  b->set(0);
-  for (auto& w : waiters) EXPECT_EQ(w.get(), 0);
-}
-
-// Submitted, watched, timed out, cancelled, dropped and completed, all at once.
-TEST_P(several_pending, threads_come_and_go) {
-  pool p(with(2));
-  pool q(with(1));
-  std::vector<std::future<int>> threads;
-  for (int t = 0; t < 6; ++t) {
-    threads.push_back(std::async(std::launch::async, [&, t] {
-      int bad = 0;
-      for (int round = 0; round < 30; ++round) {
-        results rs;
-        for (int i = 0; i < 12; ++i)
-          rs.push_back(((t + i) % 3 == 0 ? q : p).apply_async(square, i));
-        if (round % 3 == 0) static_cast<void>(wait_any(rs, std::chrono::microseconds(50)));
-        if (round % 4 == 0) rs[11].cancel();
-        if (round % 5 == 0) {
-          auto left_early = as_completed(rs);
-          left_early.begin();
-        }
-        std::set<const void*> seen;
-        try {
-          for (auto& r : as_completed(rs, std::chrono::microseconds(200))) {
-            seen.insert(&r);
-            bad += r.ready() ? 0 : 1;
-          }
-        } catch (const timeout_error&) {
-        }
-        if (round % 7 == 0) continue;  // dropped, some of them pending
-        wait_all(rs);
-        for (int i = 0; i < 12; ++i) {
-          try {
-            bad += rs[static_cast<std::size_t>(i)].get() == i * i ? 0 : 1;
-          } catch (const procpool::task_cancelled&) {
-            bad += i == 11 ? 0 : 1;
-          }
-        }
-      }
-      return bad;
-    }));
-  }
-  for (auto& t : threads) EXPECT_EQ(t.get(), 0);
-}
-
-// Watching costs each result a step, not each result all of them.
-TEST_P(several_pending, thousands_are_no_more_work_than_their_number) {
-  pool p(with(2));
-  results rs;
-  rs.reserve(20000);
-  for (int i = 0; i < 20000; ++i) rs.push_back(p.apply_async(square, i % 10));
-  int n = 0;
-  for (auto& r : as_completed(rs, ages)) n += r.get() < 100 ? 1 : 0;
-  EXPECT_EQ(n, 20000);
 }
 
 }  // namespace

@@ -281,29 +281,6 @@ void engine::make_ready(detail::completion& what) {
   }
 }
 
-void engine::check_wait() const {
-  check_process();
-  not_from_callback();
-}
-
-detail::watch_state engine::watch(detail::watched& what) {
-  check_process();
-  lock l(mutex_);
-  detail::completion& c = what.result->done();
-  for (detail::watched* w = access::watched(c); w != nullptr; w = w->next)
-    if (w->owner == what.owner) return detail::watch_state::known;
-  what.next = std::exchange(access::watched(c), &what);
-  return c.ready() ? detail::watch_state::ready : detail::watch_state::pending;
-}
-
-void engine::unwatch(detail::watched& what) noexcept {
-  if (!options_.own_process()) return;
-  lock l(mutex_);
-  detail::watched** link = &access::watched(what.result->done());
-  while (*link != nullptr && *link != &what) link = &(*link)->next;
-  if (*link != nullptr) *link = what.next;
-}
-
 void engine::then(detail::completion& what, std::unique_ptr<detail::continuation> next) {
   check_process();
   {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/engine.h"
+
 namespace procpool::detail {
 
 watch::~watch() {
@@ -71,3 +73,34 @@ bool watch::wait(engine::clock::time_point deadline) {
 }
 
 }  // namespace procpool::detail
+
+// ---- the engine's side --------------------------------------------------------------------------
+
+namespace procpool::core {
+
+using detail::access;
+
+void engine::check_wait() const {
+  check_process();
+  not_from_callback();
+}
+
+detail::watch_state engine::watch(detail::watched& what) {
+  check_process();
+  lock l(mutex_);
+  detail::completion& c = what.result->done();
+  for (detail::watched* w = access::watched(c); w != nullptr; w = w->next)
+    if (w->owner == what.owner) return detail::watch_state::known;
+  what.next = std::exchange(access::watched(c), &what);
+  return c.ready() ? detail::watch_state::ready : detail::watch_state::pending;
+}
+
+void engine::unwatch(detail::watched& what) noexcept {
+  if (!options_.own_process()) return;
+  lock l(mutex_);
+  detail::watched** link = &access::watched(what.result->done());
+  while (*link != nullptr && *link != &what) link = &(*link)->next;
+  if (*link != nullptr) *link = what.next;
+}
+
+}  // namespace procpool::core
