@@ -70,6 +70,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   check_start(options.start_method);
   auto quota = static_cast<std::uint32_t>(options.max_tasks_per_child);
   auto initializer = access::call(options.initializer);
+  auto finalizer = access::call(options.finalizer);
 
   core::engine_options o;
   o.processes = processes;
@@ -78,11 +79,11 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;
   if (o.caller_runs) {
-    backend = std::make_unique<core::in_process_backend>(initializer);
+    backend = std::make_unique<core::in_process_backend>(initializer, finalizer);
   } else {
-    backend = std::make_unique<local::local_backend>(static_cast<std::uint32_t>(processes),
-                                                     options.start_method,
-                                                     local::child_options{initializer, quota});
+    backend = std::make_unique<local::local_backend>(
+        static_cast<std::uint32_t>(processes), options.start_method,
+        local::child_options{initializer, quota, finalizer});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <future>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -144,6 +145,25 @@ TEST_P(result, outlives_its_pool) {
   EXPECT_THROW(bad.get(), std::domain_error);
 }
 
+TEST_P(result, says_what_it_is) {
+  pool p(with());
+  auto good = p.apply_async(square, 3);
+  auto bad = p.apply_async(fail, 3);
+  good.wait();
+  bad.wait();
+  EXPECT_EQ(good.to_string(), "<procpool::async_result state=finished>");
+  EXPECT_EQ(bad.to_string(), "<procpool::async_result state=failed>");
+  EXPECT_FALSE(good.running());
+  good.get();
+  EXPECT_EQ(good.to_string(), "<procpool::async_result state=empty>");
+  std::ostringstream out;
+  out << bad << good;
+  EXPECT_EQ(out.str(), "<procpool::async_result state=failed><procpool::async_result state=empty>");
+  auto after = p.apply_async(square, 3).then([](int x) { return x; });
+  after.wait();
+  EXPECT_EQ(after.to_string(), "<procpool::async_result state=finished>");
+}
+
 // ---- results that are not there yet
 
 TEST_P(pending, is_not_ready) {
@@ -162,6 +182,48 @@ TEST_P(pending, is_not_ready) {
   b->set(0);
   EXPECT_TRUE(r.wait_for(ages));
   EXPECT_EQ(r.get(), 3);
+}
+
+TEST_P(pending, says_whether_it_runs) {
+  board b;
+  pool p(with(1));
+  auto running = p.map_async({.chunksize = 2}, waits(b), ints{1, 2, 3, 4});
+  auto queued = p.apply_async(waits(b), 5);
+  auto cancelled = p.map_async(waits(b), ints{6, 7});
+  b->await(1);
+  EXPECT_TRUE(running.running());
+  EXPECT_EQ(running.to_string(), "<procpool::async_result state=running>");
+  EXPECT_FALSE(queued.running());
+  EXPECT_EQ(queued.to_string(), "<procpool::async_result state=pending>");
+  EXPECT_TRUE(cancelled.cancel());
+  EXPECT_FALSE(cancelled.running());
+  EXPECT_EQ(cancelled.to_string(), "<procpool::async_result state=cancelled>");
+  EXPECT_TRUE(running.running());
+  b->set(0);
+  running.wait();
+  EXPECT_EQ(running.to_string(), "<procpool::async_result state=finished>");
+  EXPECT_EQ(queued.get(), 5);
+}
+
+// Between two of its chunks it runs, too.
+TEST_P(pending, runs_until_the_last_item_has_ended) {
+  board b;
+  pool p(with(1));
+  auto all = p.map_async(
+      {.chunksize = 1},
+      [m = b.here()](int i) {
+        m.add(1);
+        m.await(0, i);
+        return i;
+      },
+      ints{1, 2, 3});
+  for (int i = 1; i <= 3; ++i) {
+    b->await(1, i);
+    EXPECT_TRUE(all.running()) << i;
+    b->add(0);
+  }
+  all.wait();
+  EXPECT_FALSE(all.running());
 }
 
 TEST_P(pending, a_timeout_changes_nothing) {

@@ -219,11 +219,13 @@ TEST_P(started, functions_of_a_plugin_that_was_loaded_later) {
   ::dlclose(plugin);
 }
 
-/// A plug-in that no other test has loaded: the same code with a build-id of its own.
+/// A plug-in that no other test has loaded: the same code with a build-id and a name of its own
+/// (the loader knows by its name what it has loaded once, and may never unload it).
 class copied_plugin {
  public:
   copied_plugin()
-      : path_(::testing::TempDir() + "arithmetic-" + std::to_string(::getpid()) + ".so") {
+      : path_(::testing::TempDir() + "arithmetic-" + std::to_string(::getpid()) + "-" +
+              std::to_string(builds) + ".so") {
     replace();
   }
   copied_plugin(const copied_plugin&) = delete;
@@ -231,20 +233,21 @@ class copied_plugin {
   ~copied_plugin() { std::filesystem::remove(path_); }
   /// Another build takes its place, as an upgrade does it: by rename.
   void replace() {
-    static char builds = 0;
     const std::string fresh = path_ + ".new";
     std::ifstream from(plugin_path(), std::ios::binary);
     std::string all((std::istreambuf_iterator<char>(from)), std::istreambuf_iterator<char>());
     // The note of a build-id: sizes of name and id, kind 3, the name, the id.
     const auto note = all.find(std::string("\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0", 16));
     if (note == std::string::npos) throw std::runtime_error("the plug-in has no build-id");
-    all[note + 16] = ++builds;
+    all.replace(note + 16, 4, "made");
+    all[note + 20] = ++builds;
     std::ofstream(fresh, std::ios::binary) << all;
     std::filesystem::rename(fresh, path_);
   }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  static inline char builds = 0;
   std::string path_;
 };
 

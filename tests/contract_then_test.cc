@@ -190,6 +190,12 @@ TEST_P(then, the_callback_is_destroyed_after_it_ran) {
 TEST_P(then, as_a_future) {
   pool p(with());
   std::future<int> good = p.apply_async(square, 3).to_future();
+  std::future<int> converted = p.apply_async(square, 4);
+  std::future<int> direct(p.apply_async(square, 5));
+  EXPECT_EQ(converted.get() + direct.get(), 41);
+  static_assert(std::is_convertible_v<async_result<int>, std::future<int>>);
+  static_assert(!std::is_convertible_v<async_result<int>, std::future<long>>);
+  static_assert(!std::is_convertible_v<async_result<int>&, std::future<int>>);
   EXPECT_EQ(good.get(), 9);
   std::future<int> bad = p.apply_async(fail, 3).to_future();
   EXPECT_THROW(bad.get(), std::domain_error);

@@ -181,7 +181,8 @@ std::optional<verdict> play(start_method method) {
     pool p({.processes = 2,
             .initializer = task([] { PROCPOOL_STEP("task: initializing"); }),
             .max_tasks_per_child = quota,
-            .start_method = method});
+            .start_method = method,
+            .finalizer = task([] { PROCPOOL_STEP("task: finalizing"); })});
     const verdict v = load(p);
     return v;
   } catch (const std::system_error& e) {
@@ -264,11 +265,14 @@ TEST_P(pool_kill, AtEachStep) {
                            "worker: block named",
                            "worker: block given back by the parent",
                            "worker: told to leave",
+                           "worker: before the finalizer",
+                           "worker: after the finalizer",
                            "worker: leaves",
                            "task: running",
                            "task: encoding",
                            "task: decoding",
                            "task: initializing",
+                           "task: finalizing",
                            "zygote: started",
                            "zygote: ready",
                            "zygote: launch received",

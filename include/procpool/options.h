@@ -24,8 +24,8 @@ enum class start_method {
 };
 
 /// A call to make later, in each worker: a callable and its arguments, encoded when the task is
-/// made. Anything pool.apply takes may stand here (see codec.h). Throws what encoding an argument
-/// throws.
+/// made. Anything pool.apply takes may stand here (see codec.h); its result may be of any type.
+/// Throws what encoding an argument throws.
 class task {
  public:
   task() = default;
@@ -45,11 +45,18 @@ struct pool_options {
   /// cgroup's cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says
   /// otherwise.
   int processes = 0;
-  /// Run once in every worker, replacements too, before its first task.
+  /// Run once in every worker, replacements too, before its first task. What it returns is kept
+  /// there: this_worker::state<T>().
   task initializer = {};
   /// Replace a worker after it has called f this many times; 0: never. Exact for every chunksize.
   int max_tasks_per_child = 0;
   procpool::start_method start_method = procpool::start_method::fork;
+  /// Run in every worker that leaves as agreed (the pool closed, max_tasks_per_child reached),
+  /// after its last task's reply is on its way and before its state is destroyed; not in one whose
+  /// initializer failed, and not when it dies or is killed (terminate). What it throws is dropped:
+  /// there is nobody to tell. It costs no result, but join() waits for it, and so does the worker
+  /// that takes the place.
+  task finalizer = {};
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).

@@ -290,10 +290,9 @@ class pool {
 
 template <class F, class... Args>
 requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... args) {
-  using call = detail::apply_call<F, Args...>;
-  call::require();
-  if constexpr (call::good) {
-    using shape = detail::invocation<F, detail::argument_types<F, Args...>, void>;
+  detail::require_task<F, Args...>();
+  if constexpr (detail::task_is_good<F, Args...>) {
+    using shape = detail::invocation<F, detail::argument_types<F, Args...>, detail::stays>;
     auto made = std::make_shared<detail::encoded_call>();
     made->entry = &shape::entry;
     detail::vector_writer out;

@@ -8,11 +8,12 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
-#include <future>
+#include <iosfwd>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -80,19 +81,10 @@ namespace detail {
 
 /// What an async_result waits for: a batch, or what a continuation makes of one.
 template <class T>
-class result_state {
+class result_state : public any_result {
  public:
-  result_state() = default;
-  result_state(const result_state&) = delete;
-  result_state& operator=(const result_state&) = delete;
-  virtual ~result_state() = default;
-
-  virtual completion& done() noexcept = 0;
-  /// What to cancel; null when nothing can be.
-  virtual batch* running() noexcept = 0;
-  // Only when done().ready():
-  [[nodiscard]] virtual bool failed() const noexcept = 0;
-  virtual T take() = 0;  ///< throws the error
+  /// Only when done().ready(); throws the error.
+  virtual T take() = 0;
 };
 
 template <class Rep, class Period>
@@ -103,6 +95,14 @@ engine::clock::time_point deadline_after(std::chrono::duration<Rep, Period> d) {
   if (seconds(d) >= seconds(engine::never - now)) return engine::never;
   return now + std::chrono::ceil<engine::clock::duration>(d);
 }
+template <class Clock, class Duration>
+engine::clock::time_point deadline_after(std::chrono::time_point<Clock, Duration> t) {
+  return deadline_after(t - Clock::now());
+}
+
+/// A std::future of Ts; see future.h.
+template <class Future, class T>
+inline constexpr bool is_future_of = false;
 
 template <class U>
 class derived_state;
@@ -148,6 +148,12 @@ class [[nodiscard]] async_result {
     if (!ready()) throw std::logic_error("procpool: successful() before the result is ready");
     return !state().failed();
   }
+  /// Something of it has started, and it has not ended. Costs a lock; by the time you know it may
+  /// be otherwise.
+  [[nodiscard]] bool running() const {
+    detail::batch* b = state().running();
+    return b != nullptr && !ready() && engine_of().started(*b);
+  }
   /// get() was not called yet, and there is something to get.
   [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
@@ -175,13 +181,35 @@ class [[nodiscard]] async_result {
     return chain(std::move(on_value), std::move(on_error));
   }
 
-  /// The same result as a std::future, set on the pool's own thread.
-  std::future<T> to_future() &&;
+  /// The same result as a std::future<T>, set on the pool's own thread. Declared in future.h.
+  auto to_future() &&;
+  template <class Future>
+  requires detail::is_future_of<Future, T>
+  operator Future() && {  // NOLINT(google-explicit-constructor): it is the same
+    return std::move(*this).to_future();
+  }
+
+  /// <procpool::async_result state=pending>; or running, finished (there is a value), failed,
+  /// cancelled, empty (not valid).
+  [[nodiscard]] std::string to_string() const {
+    const char* name = !valid()           ? "empty"
+                       : cancelled_       ? "cancelled"
+                       : !ready()         ? running() ? "running" : "pending"
+                       : state_->failed() ? "failed"
+                                          : "finished";
+    return std::string("<procpool::async_result state=") + name + ">";
+  }
+  template <class Char, class Traits>
+  friend std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out,
+                                                      const async_result& r) {
+    return out << r.to_string().c_str();
+  }
 
  private:
   template <class U>
   friend class async_result;
   friend class pool;
+  friend struct detail::access;
 
   async_result(std::shared_ptr<detail::engine> e, std::shared_ptr<detail::result_state<T>> s)
       : engine_(std::move(e)), state_(std::move(s)) {}
@@ -398,30 +426,6 @@ class link_to final : public continuation {
   OnError on_error_;
 };
 
-/// Hands a result on to a std::promise.
-template <class T>
-class promise_setter final : public continuation {
- public:
-  explicit promise_setter(std::shared_ptr<result_state<T>> from) : from_(std::move(from)) {}
-  std::future<T> future() { return promise_.get_future(); }
-  void run() noexcept override {
-    try {
-      if constexpr (std::is_void_v<T>) {
-        from_->take();
-        promise_.set_value();
-      } else {
-        promise_.set_value(from_->take());
-      }
-    } catch (...) {
-      promise_.set_exception(std::current_exception());
-    }
-  }
-
- private:
-  std::shared_ptr<result_state<T>> from_;
-  std::promise<T> promise_;
-};
-
 }  // namespace detail
 
 template <class T>
@@ -436,18 +440,6 @@ auto async_result<T>::chain(F on_value, E on_error) {
   std::shared_ptr<detail::result_state<T>> keep = state_;  // `when` lies in it
   auto next = std::make_unique<detail::link_to<T, stored, F, E>>(
       engine_, std::move(state_), std::move(to), std::move(on_value), std::move(on_error));
-  auto e = std::move(engine_);
-  e->then(when, std::move(next));
-  return made;
-}
-
-template <class T>
-std::future<T> async_result<T>::to_future() && {
-  state();
-  detail::completion& when = state_->done();
-  std::shared_ptr<detail::result_state<T>> keep = state_;
-  auto next = std::make_unique<detail::promise_setter<T>>(std::move(state_));
-  std::future<T> made = next->future();
   auto e = std::move(engine_);
   e->then(when, std::move(next));
   return made;

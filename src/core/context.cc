@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/context.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 namespace procpool::core {
@@ -10,6 +12,20 @@ context* of_process = nullptr;
 thread_local context* of_thread = nullptr;
 
 }  // namespace
+
+context::context(std::uint32_t place) : worker(place), pid(::getpid()) {}
+
+void context::keep(detail::kept_result made) noexcept {
+  if (made.type == nullptr) return;
+  kept_ = std::move(made);
+  state_.store(&kept_, std::memory_order_release);
+}
+
+// Its destructor may still ask this_worker, and finds no state.
+void context::drop_state() noexcept {
+  state_.store(nullptr, std::memory_order_release);
+  kept_ = {};
+}
 
 context* current_context() noexcept { return of_thread != nullptr ? of_thread : of_process; }
 

@@ -4,19 +4,43 @@
 // tasks run.
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <cstdint>
+#include <stop_token>
+
+#include "core/call_count.h"
+#include "procpool/detail/batch.h"
 
 namespace procpool::core {
 
 struct context {
-  std::uint32_t worker = 0;  ///< its place in the pool: 0..processes
+  /// In the process that is to run the tasks.
+  explicit context(std::uint32_t place);
+
+  /// The initializer's result, from when it has returned until drop_state(). From any thread.
+  [[nodiscard]] const detail::kept_result* state() const noexcept {
+    return state_.load(std::memory_order_acquire);
+  }
+  void keep(detail::kept_result made) noexcept;
+  void drop_state() noexcept;
+
+  const std::uint32_t worker;  ///< its place in the pool: 0..processes
+  const pid_t pid;
+  call_count calls;
+  std::stop_source stop;  ///< nobody requests it yet
+
+ private:
+  detail::kept_result kept_;
+  std::atomic<const detail::kept_result*> state_{nullptr};
 };
 
 /// Null outside a worker. From any thread of a worker's process; of in_process, from the thread
 /// that runs the task.
 context* current_context() noexcept;
 
-/// For a worker's whole process.
+/// For a worker's whole process: `c` must live as long as that.
 void enter_worker(context& c) noexcept;
 
 /// For this thread, as long as it lives: a task of an in_process pool runs.

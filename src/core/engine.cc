@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/failure.h"
+#include "procpool/detail/watch.h"
 #include "procpool/error.h"
 
 namespace procpool::core {
@@ -51,7 +52,7 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   if (fresh) known->second = scheduler_.add_profile();
   call_id id = scheduler_.open(known->second);
   if (calls_.size() <= id) calls_.resize(id + 1);
-  calls_[id] = call_record{call, &entry, 0, options.place, true, options.fail_fast, false};
+  calls_[id] = call_record{call, &entry, 0, 0, options.place, true, options.fail_fast, false};
   access::call(*call) = id + 1;
   ++open_calls_;
   return id;
@@ -128,6 +129,7 @@ void engine::enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, s
   p->base = first;
   p->users = 1;
   parcels_[task] = p.release();
+  calls_[id].items += count;
   calls_[id].remaining += count;
 }
 
@@ -271,6 +273,8 @@ void engine::make_ready(detail::completion& what) {
     w->woken.notify_one();
     if (driver_ != std::thread::id() && driver_ != std::this_thread::get_id()) backend_->nudge();
   }
+  for (detail::watched* w = access::watched(what); w != nullptr; w = w->next)
+    if (detail::completion* also = w->owner->came(*w)) make_ready(*also);
   if (access::then(what)) {
     callbacks_.push_back(std::move(access::then(what)));
     if (!options_.caller_runs) backend_->interrupt();
@@ -328,6 +332,19 @@ bool engine::cancel(detail::batch& call) {
   drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
   settle(id);
   return true;
+}
+
+bool engine::started(detail::batch& call) {
+  if (!options_.own_process()) return false;
+  lock l(mutex_);
+  if (call.ready() || access::call(call) == 0) return false;
+  call_id id = access::call(call) - 1;
+  std::size_t untouched = 0;
+  for (task_id t : scheduler_.tasks_of(id)) {
+    const scheduler::task& each = scheduler_[t];
+    if (each.queued || backend_->claimed(each.worker, t) == 0) untouched += each.count;
+  }
+  return untouched != calls_[id].items;
 }
 
 void engine::abandon(detail::batch& call) {

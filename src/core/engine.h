@@ -56,9 +56,13 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::size_t run(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                   detail::source& input, const detail::call_options& options) override;
   bool wait(detail::completion& what, clock::time_point deadline) override;
+  void check_wait() const override;
+  detail::watch_state watch(detail::watched& what) override;
+  void unwatch(detail::watched& what) noexcept override;
   void then(detail::completion& what, std::unique_ptr<detail::continuation> next) override;
   void complete(detail::completion& what) override;
   bool cancel(detail::batch& call) override;
+  bool started(detail::batch& call) override;
   void abandon(detail::batch& call) override;
   void collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) override;
   void close() override;
@@ -75,7 +79,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   struct call_record {
     std::shared_ptr<detail::batch> batch;
     const detail::entry_point* entry = nullptr;
-    std::size_t remaining = 0;  // items without their outcome
+    std::size_t items = 0;      // so far
+    std::size_t remaining = 0;  // of those, without their outcome
     std::size_t place = 0;      // of the first one in the user's input
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;

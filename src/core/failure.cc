@@ -19,6 +19,7 @@
 #include "core/exception_registry.h"
 #include "core/exception_table.h"
 #include "core/plain_bytes.h"
+#include "core/readable.h"
 #include "core/throw_point.h"
 #include "core/thrown.h"
 

@@ -14,8 +14,9 @@
 
 namespace procpool::core {
 
-in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_call> initializer)
-    : initializer_(std::move(initializer)) {
+in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_call> initializer,
+                                       std::shared_ptr<const detail::encoded_call> finalizer)
+    : initializer_(std::move(initializer)), finalizer_(std::move(finalizer)) {
   events_.emplace_back(worker_up{0});
 }
 
@@ -60,30 +61,67 @@ void in_process_backend::release(worker_id, std::uint32_t ticket) {
 bool in_process_backend::initialize() {
   {
     std::lock_guard hold(mutex_);
-    if (std::exchange(started_, true) || !initializer_) return true;
+    if (std::exchange(started_, true)) return true;
+    up_ = !initializer_;
+    if (up_) return true;
+    ++running_;
   }
   context_scope here(context_);
-  auto error = run_call(*initializer_);
-  if (!error) return true;
+  auto error = core::initialize(context_, initializer_.get());
   std::lock_guard hold(mutex_);
-  events_.emplace_back(
-      broken{true, "procpool: the initializer failed", detail::decode_error(*error, ::getpid())});
-  return false;
+  --running_;
+  up_ = !error;
+  if (error) {  // the engine fails what is queued; nothing will be sent any more
+    stopped_ = true;
+    queue_.clear();
+    events_.emplace_back(
+        broken{true, "procpool: the initializer failed", detail::decode_error(*error, ::getpid())});
+  }
+  return up_;
+}
+
+// Under a task, which may use what the end destroys, it has to wait for that task's return.
+bool in_process_backend::may_end() const noexcept { return stopped_ && up_ && running_ == 0; }
+
+void in_process_backend::end() {
+  bool killed = false;
+  {
+    std::lock_guard hold(mutex_);
+    if (!may_end()) return;
+    up_ = false;
+    ending_ = true;
+    killed = killed_;
+  }
+  context_scope here(context_);
+  finalize(context_, killed ? nullptr : finalizer_.get());
+  std::lock_guard hold(mutex_);
+  ending_ = false;
 }
 
 void in_process_backend::wait(clock::time_point) {
-  if (!initialize()) return;
-  pending p;
-  {
-    std::lock_guard hold(mutex_);
-    if (queue_.empty()) return;
-    p = queue_.front();
-    queue_.pop_front();
+  if (initialize()) {
+    std::unique_lock hold(mutex_);
+    if (!queue_.empty()) {
+      pending p = queue_.front();
+      queue_.pop_front();
+      ++running_;
+      hold.unlock();
+      run(p);
+      hold.lock();
+      --running_;
+    }
   }
+  end();
+}
+
+void in_process_backend::run(const pending& p) {
   auto begun = clock::now();
   context_scope here(context_);
   local_run run(p.message.parcel, p.message.first, p.kept);
-  p.message.entry->run(run);
+  {
+    call_count::task counted(context_.calls, run.progress());
+    p.message.entry->run(run);
+  }
   task_reply r;
   r.task = p.message.task;
   r.done = run.done();
@@ -105,13 +143,15 @@ void in_process_backend::retire_all() {
 
 void in_process_backend::kill_all() noexcept {
   std::lock_guard hold(mutex_);
-  stopped_ = true;
+  stopped_ = killed_ = true;
   queue_.clear();
 }
 
 bool in_process_backend::gone() const {
   std::lock_guard hold(mutex_);
-  return stopped_;
+  const bool something_to_do = finalizer_ != nullptr || context_.state() != nullptr;
+  if (!stopped_ || ending_) return false;
+  return !(up_ && something_to_do) || (killed_ && running_ != 0);
 }
 
 }  // namespace procpool::core

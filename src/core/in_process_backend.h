@@ -21,8 +21,9 @@ namespace procpool::core {
 
 class in_process_backend final : public backend {
  public:
-  /// The initializer runs in the calling thread before the first task.
-  explicit in_process_backend(std::shared_ptr<const detail::encoded_call> initializer);
+  /// Calls made in the calling thread, or null: before the first task, and after the last.
+  in_process_backend(std::shared_ptr<const detail::encoded_call> initializer,
+                     std::shared_ptr<const detail::encoded_call> finalizer);
 
   [[nodiscard]] std::uint32_t workers() const override { return 1; }
   [[nodiscard]] std::uint32_t room() const override { return 1u << 16; }
@@ -55,14 +56,23 @@ class in_process_backend final : public backend {
     task_message message;
     std::uint32_t kept;
   };
+  /// The worker's life: it begins, has something to do at its end, and ends.
   [[nodiscard]] bool initialize();
+  [[nodiscard]] bool may_end() const noexcept;
+  void end();
+  void run(const pending& p);
 
   std::shared_ptr<const detail::encoded_call> initializer_;
-  context context_;
+  std::shared_ptr<const detail::encoded_call> finalizer_;
+  context context_{0};
   mutable std::mutex mutex_;
   // Guarded by mutex_: wait() runs without the engine's lock.
   bool started_ = false;
-  bool stopped_ = false;
+  bool up_ = false;       // the initializer returned; until the end has begun
+  bool stopped_ = false;  // no more tasks
+  bool killed_ = false;   // and no finalizer
+  bool ending_ = false;   // the finalizer runs, or what it leaves behind is destroyed
+  int running_ = 0;       // tasks, one inside the other: a task may wait for another
   std::deque<pending> queue_;
   std::vector<event> events_;
   std::unordered_map<std::uint32_t, std::vector<std::byte>> replies_;  // by ticket

@@ -13,7 +13,9 @@ namespace procpool::core {
 
 class local_run final : public detail::task_run {
  public:
-  local_run(std::span<const std::byte> parcel, std::uint32_t first, std::uint32_t count) {
+  local_run(std::span<const std::byte> parcel, std::uint32_t first, std::uint32_t count,
+            detail::kept_result* keep_in = nullptr) {
+    kept_ = keep_in;
     parcel_ = parcel;
     first_ = first;
     count_ = count;

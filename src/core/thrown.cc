@@ -4,9 +4,7 @@
 #include <cxxabi.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string_view>
 
 namespace procpool::core {
@@ -27,14 +25,6 @@ const void* upcast(const void* object, const std::type_info& from,
   const auto* base = dynamic_cast<const abi::__class_type_info*>(&to);
   void* at = const_cast<void*>(object);
   return base != nullptr && from.__do_upcast(base, &at) ? at : nullptr;
-}
-
-std::string readable(const std::type_info& type) {
-  if (type == typeid(std::string)) return "std::string";
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
-  return name ? name.get() : type.name();
 }
 
 thrown::thrown(const std::exception_ptr& error) noexcept : type_(error.__cxa_exception_type()) {

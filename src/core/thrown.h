@@ -4,7 +4,6 @@
 #pragma once
 
 #include <exception>
-#include <string>
 #include <typeinfo>
 #include <vector>
 
@@ -13,9 +12,6 @@ namespace procpool::core {
 /// `object`, a `from`, as the `to` that it is or has as a public, unambiguous base; null: neither.
 const void* upcast(const void* object, const std::type_info& from,
                    const std::type_info& to) noexcept;
-
-/// Demangled; as written, where that is known.
-std::string readable(const std::type_info& type);
 
 class thrown {
  public:

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <utility>
 
 #include "base/modules.h"
 #include "base/step.h"
@@ -64,6 +65,40 @@ void fail_all(detail::task_run& run, const char* why) {
   }
 }
 
+/// Makes a call that was encoded beforehand. Nothing: it ended well; else the error record of what
+/// it threw.
+std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call,
+                                               detail::kept_result* keep_in) {
+  local_run run(call.bytes, 0, 1, keep_in);
+  call.entry->run(run);
+  std::vector<std::byte> bytes = run.take_reply();
+  detail::reply reply;
+  reply.count = reply.done = 1;
+  reply.bytes = bytes;
+  detail::record_reader records(reply, 0);
+  detail::record_reader::record record{};
+  if (records.next(record) && record.kind == detail::record_kind::error)
+    return std::vector<std::byte>(record.bytes.begin(), record.bytes.end());
+  return std::nullopt;
+}
+
+void run_tasks(link& parent, context& here, std::uint32_t quota) {
+  std::uint32_t left = quota == 0 ? std::numeric_limits<std::uint32_t>::max() : quota;
+  for (;;) {
+    auto task = parent.receive(left);
+    if (!task) return;
+    {
+      call_count::task counted(here.calls, task->run->progress());
+      run_task(task->entry, task->type, *task->run);
+    }
+    flush_output();
+    PROCPOOL_STEP("worker: items run, reply not written");
+    if (quota != 0) left -= parent.claimed();
+    parent.answer(left == 0);
+    if (left == 0) return;
+  }
+}
+
 }  // namespace
 
 void run_task(const base::token& entry, std::uint64_t type, detail::task_run& run) {
@@ -83,24 +118,23 @@ void run_task(const base::token& entry, std::uint64_t type, detail::task_run& ru
     fail_all(run, "procpool: what should be the call's code in this worker is something else");
 }
 
-std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call) {
-  local_run run(call.bytes, 0, 1);
-  call.entry->run(run);
-  std::vector<std::byte> bytes = run.take_reply();
-  detail::reply reply;
-  reply.count = reply.done = 1;
-  reply.bytes = bytes;
-  detail::record_reader records(reply, 0);
-  detail::record_reader::record record{};
-  if (records.next(record) && record.kind == detail::record_kind::error)
-    return std::vector<std::byte>(record.bytes.begin(), record.bytes.end());
-  return std::nullopt;
+std::optional<std::vector<std::byte>> initialize(context& here, const detail::encoded_call* call) {
+  if (call == nullptr) return std::nullopt;
+  detail::kept_result made;
+  auto error = run_call(*call, &made);
+  if (!error) here.keep(std::move(made));
+  return error;
 }
 
-void work(link& parent, const detail::encoded_call* initializer, std::uint32_t quota) {
-  if (initializer != nullptr) {
+void finalize(context& here, const detail::encoded_call* call) {
+  if (call != nullptr) static_cast<void>(run_call(*call, nullptr));
+  here.drop_state();
+}
+
+void work(link& parent, context& here, const life& plan) {
+  if (plan.initializer != nullptr) {
     PROCPOOL_STEP("worker: before the initializer");
-    auto error = run_call(*initializer);
+    auto error = initialize(here, plan.initializer);
     flush_output();
     PROCPOOL_STEP("worker: after the initializer");
     if (error) {
@@ -111,17 +145,11 @@ void work(link& parent, const detail::encoded_call* initializer, std::uint32_t q
   PROCPOOL_STEP("worker: before ready");
   parent.ready();
   PROCPOOL_STEP("worker: after ready");
-  std::uint32_t left = quota == 0 ? std::numeric_limits<std::uint32_t>::max() : quota;
-  for (;;) {
-    auto task = parent.receive(left);
-    if (!task) return;
-    run_task(task->entry, task->type, *task->run);
-    flush_output();
-    PROCPOOL_STEP("worker: items run, reply not written");
-    if (quota != 0) left -= parent.claimed();
-    parent.answer(left == 0);
-    if (left == 0) return;
-  }
+  run_tasks(parent, here, plan.quota);
+  PROCPOOL_STEP("worker: before the finalizer");
+  finalize(here, plan.finalizer);
+  flush_output();
+  PROCPOOL_STEP("worker: after the finalizer");
 }
 
 }  // namespace procpool::core

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/entry.h"
+#include "core/context.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
@@ -36,10 +37,20 @@ class link {
 /// Runs a task that arrived with this entry; where the entry is not to be found, every item fails.
 void run_task(const base::token& entry, std::uint64_t type, detail::task_run& run);
 
-/// Runs a call made beforehand. Nothing: it ended well; else the error record of what it threw.
-std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call);
+/// The two ends of a worker's life. `call` may be null: there is none.
+/// Keeps what the call returns in `here`. Nothing: it ended well; else the error record of what it
+/// threw.
+std::optional<std::vector<std::byte>> initialize(context& here, const detail::encoded_call* call);
+/// Makes the call, whatever comes of it, then destroys the worker's state.
+void finalize(context& here, const detail::encoded_call* call);
 
-/// `quota`: calls after which the worker leaves; 0: never. Returns when the process should end.
-void work(link& parent, const detail::encoded_call* initializer, std::uint32_t quota);
+/// What a worker does but run tasks.
+struct life {
+  const detail::encoded_call* initializer = nullptr;  // or null
+  const detail::encoded_call* finalizer = nullptr;    // or null
+  std::uint32_t quota = 0;                            // items after which it leaves; 0: never
+};
+/// Returns when the process should end.
+void work(link& parent, context& here, const life& plan);
 
 }  // namespace procpool::core

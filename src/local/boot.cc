@@ -22,6 +22,7 @@ struct boot_record {
   std::uint32_t quota;
   std::uint32_t spawn;
   call_record initializer;
+  call_record finalizer;
 };
 
 std::size_t padded(std::size_t n) noexcept { return (n + 15) / 16 * 16; }
@@ -44,7 +45,8 @@ call read(const call_record& r, const std::byte*& at) {
   if (!base::is_loaded(r.entry.module)) base::load_module(r.entry.module);
   made->entry = base::find_entry(r.entry, r.type);
   if (made->entry == nullptr)
-    throw serialization_error("procpool: the initializer's code is something else in this worker");
+    throw serialization_error(
+        "procpool: the code of the initializer, or finalizer, is something else in this worker");
   made->bytes.assign(at, at + r.size);
   at += padded(r.size);
   return made;
@@ -53,13 +55,15 @@ call read(const call_record& r, const std::byte*& at) {
 }  // namespace
 
 std::size_t boot_size(const boot& b) noexcept {
-  return padded(sizeof(boot_record)) + size_of(b.options.initializer);
+  return padded(sizeof(boot_record)) + size_of(b.options.initializer) +
+         size_of(b.options.finalizer);
 }
 
 void write_boot(const boot& b, shm::header& head, std::byte* at) {
-  const boot_record r{b.options.quota, b.spawn ? 1U : 0U, record_of(b.options.initializer)};
+  const boot_record r{b.options.quota, b.spawn ? 1U : 0U, record_of(b.options.initializer),
+                      record_of(b.options.finalizer)};
   std::memcpy(at, &r, sizeof r);
-  write(b.options.initializer, at + padded(sizeof r));
+  write(b.options.finalizer, write(b.options.initializer, at + padded(sizeof r)));
   head.boot_at =
       static_cast<std::uint64_t>(at - reinterpret_cast<std::byte*>(&head)) - head.parcels_at;
 }
@@ -75,6 +79,7 @@ boot read_boot(const shm::segment& memory) {
   b.options.quota = r.quota;
   b.spawn = r.spawn != 0;
   b.options.initializer = read(r.initializer, at);
+  b.options.finalizer = read(r.finalizer, at);
   return b;
 }
 

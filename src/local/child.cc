@@ -56,9 +56,10 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
   hear_of_modules(memory);
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
-  core::context here{worker};
+  // Never destroyed: threads that tasks have started may ask it until the process ends.
+  core::context& here = *new core::context(worker);
   core::enter_worker(here);
-  core::work(link, options.initializer.get(), options.quota);
+  core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }
 
 void fail_to_live(shm::segment& memory, base::fd bell, std::uint32_t worker) {

@@ -18,6 +18,7 @@ using call = std::shared_ptr<const detail::encoded_call>;
 struct child_options {
   call initializer;
   std::uint32_t quota = 0;
+  call finalizer;
 };
 
 /// What this process has not loaded is looked up in the parent's list from now on. Keeps a

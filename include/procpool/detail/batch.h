@@ -15,6 +15,8 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "procpool/detail/buffer.h"
@@ -27,6 +29,12 @@ struct access;  // what the headers may reach of one another
 
 /// Where an item was when it threw.
 enum class stage : std::uint32_t { decoding, calling, encoding };
+
+/// A result that stays in the worker: what the initializer made, for the tasks behind it.
+struct kept_result {
+  std::shared_ptr<void> value;
+  const std::type_info* type = nullptr;
+};
 
 /// One task in a worker: `count` items of a parcel, of which the parent may take some back until
 /// they are claimed. A reply is `count` × stride bytes for results of fixed size, then records
@@ -56,6 +64,13 @@ class task_run {
   /// taken back.
   void fail(std::uint32_t k, stage where, std::size_t before);
 
+  /// Of a call whose result is not sent: hands it to whoever wants it; else it is destroyed.
+  void keep(kept_result r) noexcept {
+    if (kept_ != nullptr) *kept_ = std::move(r);
+  }
+  /// What starting() and finished() write: (it + 1) / 2 items have begun.
+  [[nodiscard]] const std::atomic<std::uint32_t>& progress() const noexcept { return *progress_; }
+
  protected:
   task_run() = default;
   ~task_run() = default;
@@ -66,6 +81,7 @@ class task_run {
   writer* out_ = nullptr;
   std::atomic<std::uint32_t>* progress_ = nullptr;
   std::atomic<std::uint64_t>* written_ = nullptr;
+  kept_result* kept_ = nullptr;
 };
 
 /// The code of one call shape. Constants with hidden visibility, so that each module has its own;
@@ -146,7 +162,8 @@ std::exception_ptr nest(const serialization_error& outer, const std::exception_p
 
 // ---- in the parent ------------------------------------------------------------------------------
 
-struct waiter;  // a thread in engine::wait
+struct waiter;   // a thread in engine::wait
+struct watched;  // a completion's place in a watch, see watch.h
 class batch;
 
 /// What happens after a completion: run once, on the pool's own thread.
@@ -172,7 +189,23 @@ class completion {
   std::atomic<bool> ready_{false};
   // Guarded by the engine's lock:
   waiter* waiter_ = nullptr;
+  watched* watched_ = nullptr;  // the first; each knows the next
   std::unique_ptr<continuation> then_;
+};
+
+/// A result of whatever type, as whoever waits for it sees it.
+class any_result {
+ public:
+  any_result() = default;
+  any_result(const any_result&) = delete;
+  any_result& operator=(const any_result&) = delete;
+  virtual ~any_result() = default;
+
+  virtual completion& done() noexcept = 0;
+  /// Only when done().ready().
+  [[nodiscard]] virtual bool failed() const noexcept = 0;
+  /// What it may be cancelled by; null when it cannot be.
+  virtual batch* running() noexcept = 0;
 };
 
 /// Where finished batches gather for a stream that takes them as they come: ready while it holds
@@ -210,6 +243,7 @@ class batch : public completion {
 struct access {
   static std::atomic<bool>& ready(completion& c) noexcept { return c.ready_; }
   static waiter*& waiting(completion& c) noexcept { return c.waiter_; }
+  static detail::watched*& watched(completion& c) noexcept { return c.watched_; }
   static std::unique_ptr<continuation>& then(completion& c) noexcept { return c.then_; }
   static std::vector<std::shared_ptr<batch>>& finished(inbox& b) noexcept { return b.finished_; }
   /// batch: the engine's number for it, plus one; task: its encoded call.
@@ -217,6 +251,19 @@ struct access {
   template <class T>
   static auto& call(T& t) noexcept {
     return t.call_;
+  }
+  /// async_result: what it waits for, of which engine.
+  template <class R>
+  static auto& state(R& r) noexcept {
+    return r.state_;
+  }
+  template <class R>
+  static auto& engine(R& r) noexcept {
+    return r.engine_;
+  }
+  template <class R>
+  static bool cancelled(const R& r) noexcept {
+    return r.cancelled_;
   }
 };
 

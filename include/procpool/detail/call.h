@@ -163,16 +163,25 @@ inline constexpr bool good_arguments<std::tuple<W...>> = (good_argument<W> && ..
 template <class T>
 concept placeholder = std::same_as<T, not_a_range> || std::same_as<T, not_a_tuple>;
 
-/// F can be called in a worker with arguments of types A, and its result sent back.
+/// F can be called in a worker with arguments of types A.
 template <class F, class... A>
-consteval bool ask_call() {
+consteval bool ask_task() {
   if constexpr ((placeholder<A> || ...))
     return false;
   else if constexpr (vehicle_of<std::decay_t<F>> == vehicle::none)
     return false;
   else if constexpr (!good_arguments<argument_types<F, A...>>)
     return false;
-  else if constexpr (!call_of<F, A...>::possible)
+  else
+    return call_of<F, A...>::possible;
+}
+template <class F, class... A>
+inline constexpr bool task_is_good = ask_task<F, A...>();
+
+/// As well, its result can be sent back.
+template <class F, class... A>
+consteval bool ask_call() {
+  if constexpr (!task_is_good<F, A...>)
     return false;
   else
     return good_result<result_t<F, A...>>;

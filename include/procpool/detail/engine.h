@@ -33,6 +33,9 @@ struct call_options {
   std::size_t place = 0;   ///< of the first item in the input as the user sees it
 };
 
+/// What was found when it was to be watched. Ready: it will not be told.
+enum class watch_state { pending, ready, known };
+
 class engine {
  public:
   using clock = std::chrono::steady_clock;
@@ -54,6 +57,11 @@ class engine {
   /// True when `what` is ready; false when the deadline passed first. From a continuation it throws
   /// std::logic_error instead of waiting: the pool's own thread must not wait for itself.
   virtual bool wait(completion& what, clock::time_point deadline) = 0;
+  /// Throws what wait() would throw here instead of waiting.
+  virtual void check_wait() const = 0;
+  /// Has `what` told to its watch when it turns ready, until unwatch(), which each must be given.
+  virtual watch_state watch(watched& what) = 0;
+  virtual void unwatch(watched& what) noexcept = 0;
   /// Runs `next` on the pool's thread once `what` is ready, at once when it is.
   virtual void then(completion& what, std::unique_ptr<continuation> next) = 0;
   /// Turns `what`, which is no batch, ready.
@@ -62,6 +70,8 @@ class engine {
   /// Takes a call back of which nothing has started: true, and it is ready with task_cancelled.
   /// False and no change when anything of it has started.
   virtual bool cancel(batch& call) = 0;
+  /// Something of it has started, and it has not ended. In another process: false.
+  virtual bool started(batch& call) = 0;
   /// Nobody wants the call's results any more: drops what has not started.
   virtual void abandon(batch& call) = 0;
   /// Empties `box` into `to`.

@@ -147,5 +147,10 @@ template <class F, class... A>
 constexpr void require_call() {
   if constexpr (!call_is_good<F, A...>) explain_call<F, A...>();
 }
+/// The same for a call whose result is not sent.
+template <class F, class... A>
+constexpr void require_task() {
+  if constexpr (!task_is_good<F, A...>) explain_call<F, A...>();
+}
 
 }  // namespace procpool::detail

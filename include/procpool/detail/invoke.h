@@ -9,11 +9,14 @@
 #include <cxxabi.h>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include "procpool/codec.h"
@@ -56,8 +59,12 @@ consteval std::uint64_t name_hash() {
   return h;
 }
 
-/// The shape of one call, F with what each argument is in the worker. `Result` void for a callable
-/// whose result nobody wants.
+/// Stands for the result of a call made beforehand (task): it is not sent but stays in the worker.
+struct stays {};
+template <class R>
+concept sends_nothing = std::is_void_v<R> || std::same_as<R, stays>;
+
+/// The shape of one call, F with what each argument is in the worker.
 template <class F, class Arguments, class Result>
 struct invocation;
 
@@ -67,7 +74,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
   using packed = packing<W...>;
   static constexpr bool packed_arguments = packed::possible;
   static constexpr bool fixed_result = [] {
-    if constexpr (std::is_void_v<R>)
+    if constexpr (sends_nothing<R>)
       return true;
     else
       return viewable<R>;
@@ -79,7 +86,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       return 0;
   }
   static constexpr std::size_t result_stride() {
-    if constexpr (std::is_void_v<R> || !fixed_result)
+    if constexpr (sends_nothing<R> || !fixed_result)
       return 0;
     else
       return sizeof(R);
@@ -199,6 +206,24 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
     return item;
   }
 
+  template <class Call>
+  static void keep_result(task_run & task, const Call& call) {
+    using result = std::invoke_result_t<const Call&>;
+    using kept = std::decay_t<result>;
+    constexpr bool can_keep = std::is_object_v<result> ||
+                              (!std::is_void_v<result> && std::is_constructible_v<kept, result>);
+    if constexpr (!can_keep) {
+      static_cast<void>(call());  // void, or a reference to what cannot be copied
+    } else {
+      struct holder {  // made in place: what cannot even move may be kept
+        kept value;
+      };
+      auto made = std::shared_ptr<holder>(new holder{call()});
+      kept* value = &made->value;
+      task.keep({std::shared_ptr<void>(std::move(made), value), &typeid(kept)});
+    }
+  }
+
   template <class Arguments>
   static void one_item(task_run & task, std::uint32_t k, F & f, const Arguments& arguments) {
     task.starting(k);
@@ -216,6 +241,8 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       };
       if constexpr (std::is_void_v<R>) {
         static_cast<void>(call());
+      } else if constexpr (std::is_same_v<R, stays>) {
+        keep_result(task, call);
       } else {
         R result(call());
         at = stage::encoding;
