@@ -11,6 +11,7 @@
 #include <new>
 #include <vector>
 
+#include "procpool/detail/code.h"
 #include "procpool/error.h"
 
 namespace procpool::base {

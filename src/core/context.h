@@ -6,10 +6,13 @@
 
 #include <cstdint>
 
+#include "core/shared_values.h"
+
 namespace procpool::core {
 
 struct context {
-  std::uint32_t worker = 0;  ///< its place in the pool: 0..processes
+  std::uint32_t worker;  ///< its place in the pool: 0..processes
+  shared_values values;  ///< what the pool has published
 };
 
 /// Null outside a worker. From any thread of a worker's process; of in_process, from the thread

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/step.h"
+#include "core/context.h"
 #include "core/failure.h"
 #include "core/local_run.h"
 
@@ -101,9 +102,11 @@ void work(link& parent, const detail::encoded_call* initializer, std::uint32_t q
   parent.ready();
   PROCPOOL_STEP("worker: after ready");
   std::uint32_t left = quota == 0 ? std::numeric_limits<std::uint32_t>::max() : quota;
+  context* here = current_context();
   for (;;) {
     auto task = parent.receive(left);
     if (!task) return;
+    if (here != nullptr) here->values.tidy();
     run_task(task->entry, task->type, *task->run);
     flush_output();
     PROCPOOL_STEP("worker: items run, reply not written");

@@ -42,7 +42,10 @@ void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t work
   bells.clear();
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
-  core::context here{worker};
+  core::context here{worker, {memory.head().withdrawn, [parcels = memory.parcels()](auto at) {
+                                return at < parcels.size() ? parcels.subspan(at)
+                                                           : std::span<std::byte>{};
+                              }}};
   core::enter_worker(here);
   core::work(link, options.initializer.get(), options.quota);
 }

@@ -31,6 +31,8 @@ struct header {
   std::uint64_t parcels_size;
   std::uint64_t windows_at;
   std::uint64_t window_size;
+  /// Values in parcels that the parent has taken back, counted; workers look before each task.
+  std::atomic<std::uint32_t> withdrawn;
   /// Odd: the parent may be asleep, and a worker that publishes a reply wakes it once for this
   /// value.
   alignas(64) std::atomic<std::uint32_t> bell;

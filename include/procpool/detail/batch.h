@@ -218,6 +218,15 @@ struct access {
   static auto& call(T& t) noexcept {
     return t.call_;
   }
+  /// bound: its parts.
+  template <class T>
+  static auto& callable(T& t) noexcept {
+    return t.f_;
+  }
+  template <class T>
+  static auto& state(T& t) noexcept {
+    return t.state_;
+  }
 };
 
 /// The input of a call while it is being submitted: the callable's state and the items, as bytes.

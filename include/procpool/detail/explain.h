@@ -82,6 +82,15 @@ struct call_of_type {
       "as an rvalue; string literals and string_views arrive as std::string).");
 };
 
+template <class T>
+struct shared_of_type {
+  static_assert(
+      !std::same_as<T, T>,
+      "procpool: this type cannot be shared: it cannot be sent. Share the value itself, not a "
+      "pointer to it; a container or std::span of plain values; or an aggregate of types that can "
+      "be sent.");
+};
+
 template <class R>
 struct result_of_type {
   static constexpr bool pointer = std::is_pointer_v<R> || std::is_null_pointer_v<R>;

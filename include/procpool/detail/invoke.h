@@ -19,6 +19,7 @@
 #include "procpool/codec.h"
 #include "procpool/detail/batch.h"
 #include "procpool/detail/shape.h"
+#include "procpool/detail/type_name.h"
 
 namespace procpool::detail {
 
@@ -46,14 +47,6 @@ struct packing {
     return p;
   }
 };
-
-template <class T>
-consteval std::uint64_t name_hash() {
-  std::uint64_t h = 14695981039346656037ULL;  // FNV-1a
-  for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c)
-    h = (h ^ static_cast<unsigned char>(*c)) * 1099511628211ULL;
-  return h;
-}
 
 /// The shape of one call, F with what each argument is in the worker. `Result` void for a callable
 /// whose result nobody wants.
