@@ -31,6 +31,7 @@ static_assert(offsetof(header, parcels_at) == 16);
 static_assert(offsetof(header, parcels_size) == 24);
 static_assert(offsetof(header, windows_at) == 32);
 static_assert(offsetof(header, window_size) == 40);
+static_assert(offsetof(header, withdrawn) == 48);
 static_assert(offsetof(header, bell) == 64);
 static_assert(offsetof(header, cpu) == 68);
 

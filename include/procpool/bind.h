@@ -12,18 +12,6 @@
 
 namespace procpool {
 
-/// What bind() makes: something to pass to a pool's functions, or to task.
-template <class F, class... S>
-class bound {
- public:
-  bound(F f, std::tuple<S...> state) : f_(std::move(f)), state_(std::move(state)) {}
-
- private:
-  friend struct detail::access;
-  F f_;
-  std::tuple<S...> state_;
-};
-
 /// f(state..., args...) for each call f(args...). The state is a copy, made here: move what is
 /// large, or pass a std::span of it that lives until the call has been submitted (of imap: while
 /// the call lasts). Each worker decodes it once for each call of a pool's function, however many
@@ -33,13 +21,13 @@ class bound {
 /// nothing else.
 template <class F, class... S>
 [[nodiscard]] auto bind(F f, S&&... state) {
-  return bound<F, std::decay_t<S>...>(std::move(f),
-                                      std::tuple<std::decay_t<S>...>(std::forward<S>(state)...));
+  return detail::bound<F, std::decay_t<S>...>(
+      std::move(f), std::tuple<std::decay_t<S>...>(std::forward<S>(state)...));
 }
 /// The same as bind(f, bound..., state...).
 template <class F, class... B, class... S>
-[[nodiscard]] auto bind(bound<F, B...> f, S&&... state) {
-  return bound<F, B..., std::decay_t<S>...>(
+[[nodiscard]] auto bind(detail::bound<F, B...> f, S&&... state) {
+  return detail::bound<F, B..., std::decay_t<S>...>(
       std::move(detail::access::callable(f)),
       std::tuple_cat(std::move(detail::access::state(f)),
                      std::tuple<std::decay_t<S>...>(std::forward<S>(state)...)));

@@ -16,12 +16,19 @@
 #include "procpool/detail/engine.h"
 #include "procpool/detail/type_name.h"
 
-namespace procpool {
+namespace procpool::detail {
 
+/// What bind() makes: something to pass to a pool's functions, or to task.
 template <class F, class... S>
-class bound;
+class bound {
+ public:
+  bound(F f, std::tuple<S...> state) : f_(std::move(f)), state_(std::move(state)) {}
 
-namespace detail {
+ private:
+  friend struct access;
+  F f_;
+  std::tuple<S...> state_;
+};
 
 /// A bound callable in the worker. Published: the state belongs to the worker, and outlives the
 /// task.
@@ -170,5 +177,4 @@ const std::shared_ptr<const published>* state_of(const departed<F, W...>& d) noe
   return &d.state;
 }
 
-}  // namespace detail
-}  // namespace procpool
+}  // namespace procpool::detail
