@@ -56,8 +56,8 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
 
   core::engine_options o;
   o.processes = processes;
-  o.quota = quota;
   o.caller_runs = options.start_method == start_method::in_process;
+  o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;
   if (o.caller_runs) {
