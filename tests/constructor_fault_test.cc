@@ -231,7 +231,7 @@ TEST_F(constructor_fault, WithNoWorkerLeftPendingResultsFail) {
   {
     pool p(2);
     auto busy = [](int) -> int {
-      ++shared[0];
+      ++testing::shared[0];
       for (;;) ::pause();
     };
     auto one = p.apply_async(busy, 1);
