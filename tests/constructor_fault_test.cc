@@ -21,6 +21,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 namespace fault = base::fault;
 
 int twice(int x) { return 2 * x; }
@@ -231,7 +232,7 @@ TEST_F(constructor_fault, WithNoWorkerLeftPendingResultsFail) {
   {
     pool p(2);
     auto busy = [](int) -> int {
-      ++testing::shared[0];
+      ++shared[0];
       for (;;) ::pause();
     };
     auto one = p.apply_async(busy, 1);
