@@ -115,11 +115,11 @@ const bench::compare shared({"an item with share, a view", tasks_per_second, "it
 const bench::compare decoded({"an item with share, an object", tasks_per_second,
                               "item_with_shared_map", "item_without_state",
                               "the same without state"});
-const bench::compare by_bind({"800 kB for 1000 tasks, bind", time, "state_by_bind",
-                              "state_as_argument", "an argument of each"});
-const bench::compare by_share({"800 kB for 1000 tasks, share", time, "state_by_share",
-                               "state_as_argument", "an argument of each"});
-const bench::compare by_snapshot({"800 kB for 1000 tasks, snapshot_map", time, "state_by_snapshot",
-                                  "state_as_argument", "an argument of each"});
+const bench::compare not_bound({"800 kB to each of 1000 tasks", time, "state_as_argument",
+                                "state_by_bind", "the same by bind, once"});
+const bench::compare not_shared({"800 kB to each of 1000 tasks", time, "state_as_argument",
+                                 "state_by_share", "the same by share, once"});
+const bench::compare not_copied({"800 kB to each of 1000 tasks", time, "state_as_argument",
+                                 "state_by_snapshot", "the same by snapshot_map"});
 
 }  // namespace

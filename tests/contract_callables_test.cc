@@ -97,7 +97,7 @@ TEST_P(callables, bind_takes_any_callable_and_more_state_later) {
   EXPECT_EQ(p.map(procpool::bind(&scale::times, scale(3)), doubles{1, 2}), (doubles{3, 6}));
   EXPECT_EQ(p.map(procpool::bind(&scale::plus, scale(3)), doubles{1, 2}), (doubles{4, 5}));
   EXPECT_EQ(p.map(procpool::bind(PROCPOOL_LIFT(sum), 5), ints{1, 2}), (ints{6, 7}));
-  const int k = 10;
+  int k = 10;
   const auto three = [k](int a, const std::string& b, int c) {
     return b + std::to_string(k + a + c);
   };

@@ -56,7 +56,7 @@ TEST_F(snapshot, captures_may_be_anything) {
 }
 
 TEST_F(snapshot, takes_what_map_takes) {
-  const int k = 1;
+  int k = 1;
   const auto& add = [&k](int a, int b) { return a + b + k; };
   EXPECT_EQ(snapshot_map(add, first(3), ints{1, 1}), (ints{2, 3}));
   EXPECT_EQ(snapshot_map([&](std::span<const int> v) { return static_cast<int>(v.size()) + k; },
