@@ -25,18 +25,6 @@ namespace {
 
 constexpr int most_processes = 4096;
 
-int default_processes() {
-  const char* text = std::getenv("PROCPOOL_PROCESSES");
-  if (text == nullptr || *text == '\0') return base::usable_cpus();
-  int n = 0;
-  const char* end = text + std::strlen(text);
-  auto [after, bad] = std::from_chars(text, end, n);
-  if (bad != std::errc() || after != end || n < 1 || n > most_processes)
-    throw std::invalid_argument("procpool: PROCPOOL_PROCESSES is \"" + std::string(text) +
-                                "\", not a number from 1 to " + std::to_string(most_processes));
-  return n;
-}
-
 int checked_processes(const pool_options& o) {
   if (o.processes < 0 || o.processes > most_processes)
     throw std::invalid_argument("procpool: pool_options.processes is " +
@@ -65,6 +53,18 @@ void check_start(start_method method) {
 
 }  // namespace
 
+int default_processes() {
+  const char* text = std::getenv("PROCPOOL_PROCESSES");
+  if (text == nullptr || *text == '\0') return base::usable_cpus();
+  int n = 0;
+  const char* end = text + std::strlen(text);
+  auto [after, bad] = std::from_chars(text, end, n);
+  if (bad != std::errc() || after != end || n < 1 || n > most_processes)
+    throw std::invalid_argument("procpool: PROCPOOL_PROCESSES is \"" + std::string(text) +
+                                "\", not a number from 1 to " + std::to_string(most_processes));
+  return n;
+}
+
 std::shared_ptr<engine> make_engine(const pool_options& options) {
   int processes = checked_processes(options);
   check_start(options.start_method);
@@ -74,8 +74,8 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
 
   core::engine_options o;
   o.processes = processes;
-  o.quota = quota;
   o.caller_runs = options.start_method == start_method::in_process;
+  o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;
   if (o.caller_runs) {

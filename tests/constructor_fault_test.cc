@@ -22,6 +22,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 namespace fault = base::fault;
 
 int twice(int x) { return 2 * x; }

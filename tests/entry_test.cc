@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "process_census.h"
+#include "procpool/detail/code.h"
 #include "procpool/error.h"
 
 namespace procpool {

@@ -19,6 +19,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 constexpr int item_count = 1000;
 const std::set<int> deadly{0, 7, 8, 499, 999};

@@ -15,6 +15,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 struct of_no_standard {};  // thrown, too
 

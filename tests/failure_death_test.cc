@@ -18,6 +18,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 struct way {
   const char* name;

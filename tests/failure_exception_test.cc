@@ -18,6 +18,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 class failure_exception : public fork_test {};
 

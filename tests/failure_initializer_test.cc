@@ -18,6 +18,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 enum counters : std::size_t { starts, may_go, tasks_run };
 constexpr int most_starts = 12;  // of a pool of two; what matters is that it ends

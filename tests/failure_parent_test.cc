@@ -19,6 +19,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 enum counters : std::size_t { busy = 0, told = 1, pids = 2, interrupts = 20 };
 

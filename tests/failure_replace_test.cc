@@ -16,6 +16,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 
 class failure_replace : public process_test {};
 

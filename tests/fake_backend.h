@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <iterator>
@@ -80,6 +81,7 @@ class fake_backend final : public backend {
   std::vector<worker_id> buried() const { return std::lock_guard(mutex_), buried_; }
   bool retired() const { return std::lock_guard(mutex_), retiring_; }
   bool killed() const { return std::lock_guard(mutex_), killed_; }
+  std::size_t withdrawals() const { return withdrawals_; }
   std::size_t blocks() const { return std::lock_guard(mutex_), blocks_; }
   void set_deadline(clock::time_point t) {
     std::lock_guard hold(mutex_);
@@ -112,6 +114,10 @@ class fake_backend final : public backend {
     --blocks_;
     delete[] b.data;
   }
+  [[nodiscard]] std::uint64_t place_of(const block& b) const noexcept override {
+    return reinterpret_cast<std::uintptr_t>(b.data);
+  }
+  void withdrawn() noexcept override { ++withdrawals_; }
   void send(worker_id w, const task_message& m) override {
     std::lock_guard hold(mutex_);
     if (failing_send_ > 0 && --failing_send_ == 0) throw std::bad_alloc();
@@ -266,6 +272,7 @@ class fake_backend final : public backend {
   std::vector<worker_id> buried_;
   std::uint32_t tickets_ = 0;
   std::size_t blocks_ = 0;
+  std::atomic<std::size_t> withdrawals_{0};
   bool failing_recalls_ = false;
   int failing_send_ = 0;
   clock::time_point own_deadline_ = clock::time_point::max();

@@ -35,6 +35,7 @@ static_assert(offsetof(header, modules) == 48);
 static_assert(offsetof(header, boot_at) == 56);
 static_assert(offsetof(header, bell) == 64);
 static_assert(offsetof(header, cpu) == 68);
+static_assert(offsetof(header, withdrawn) == 72);
 
 // ---- a task
 static_assert(sizeof(task_slot) == 256);

@@ -23,6 +23,7 @@ namespace procpool {
 namespace {
 
 using namespace testing;  // NOLINT: this file is about what stands there
+using testing::shared;    // not the handle
 namespace step = base::step;
 
 // ---- the load -----------------------------------------------------------------------------------

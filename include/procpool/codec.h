@@ -7,7 +7,9 @@
 //   vouches)
 //   3. std::string, std::vector and the like of such elements: one copy of one block
 //   4. the standard containers, pair, tuple, optional, variant, unique_ptr, filesystem::path, ...
-//   5. aggregates, field by field: up to 24 fields, no base class; nothing to write
+//   5. pointers to functions, member functions and data members: their place in the program. Who
+//   calls one that a task returned trusts the task.
+//   6. aggregates, field by field: up to 24 fields, no base class; nothing to write
 //
 // Anything else cannot be sent; procpool::sendable<T> says so without an error. std::shared_ptr is
 // among it: that two of them share would be lost. So is a type without a default constructor,
@@ -42,6 +44,7 @@
 #include <utility>
 
 #include "procpool/detail/archive.h"
+#include "procpool/detail/code.h"
 #include "procpool/detail/fields.h"
 #include "procpool/detail/form.h"
 
@@ -194,6 +197,12 @@ void write_value(encoder& e, const T& value) {
   } else if constexpr (how == form::pointer) {
     write_value(e, value != nullptr);
     if (value != nullptr) write_value(e, *value);
+  } else if constexpr (how == form::code) {
+    write_code(e.out, reinterpret_cast<const void*>(value));
+  } else if constexpr (how == form::member) {
+    write_member_function(e.out, value);
+  } else if constexpr (how == form::offset) {
+    e.out.raw(&value, sizeof value);
   } else if constexpr (how == form::array) {
     for (const auto& element : value) write_value(e, element);
   } else {
@@ -288,6 +297,12 @@ void read_value(decoder& d, T& value) {
       read_value(d, *made);
       value = std::move(made);
     }
+  } else if constexpr (how == form::code) {
+    value = reinterpret_cast<T>(const_cast<void*>(read_code(d.in)));
+  } else if constexpr (how == form::member) {
+    value = read_member_function<T>(d.in);
+  } else if constexpr (how == form::offset) {
+    read_data_member(d.in, value);
   } else if constexpr (how == form::array) {
     for (auto& element : value) read_value(d, element);
   } else {

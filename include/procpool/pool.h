@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "procpool/bind.h"
 #include "procpool/detail/engine.h"
 #include "procpool/detail/input.h"
 #include "procpool/detail/invoke.h"
@@ -28,6 +29,7 @@
 #include "procpool/detail/stream.h"
 #include "procpool/options.h"
 #include "procpool/result.h"
+#include "procpool/shared.h"
 
 namespace procpool {
 namespace detail {
@@ -36,10 +38,10 @@ namespace detail {
 template <class F>
 concept callable_first = !std::same_as<std::remove_cvref_t<F>, task_options>;
 
-template <class Call, class F>
+template <class Call>
 struct shape_of;
 template <class F, class... A>
-struct shape_of<call_with<F, types<A...>>, F> {
+struct shape_of<call_with<F, types<A...>>> {
   using type = invocation<F, argument_types<F, A...>, result_t<F, A...>>;
 };
 
@@ -206,6 +208,35 @@ class pool {
     return open<F, Rs...>(options, false, std::move(f), std::forward<Rs>(ranges)...);
   }
 
+  // ---- values that every worker has
+
+  /// Sends a copy of the value, anything that can be an argument, to where all workers read it, now
+  /// and those to come: for as long as the pool lives, or until unshare(). Costs one copy into
+  /// shared memory, whatever the number of workers; see shared.h for what a task sees. Throws
+  /// pool_closed, or why the pool is broken; what encoding throws; std::bad_alloc.
+  template <class T>
+  [[nodiscard]] shared<detail::wire_t<T>> share(const T& value) {
+    using U = detail::wire_t<T>;
+    if constexpr (detail::shared_form<U>::sendable) {
+      auto made = engine_->publish([&value](detail::writer& out) { detail::share<U>(out, value); },
+                                   detail::name_hash<U>());
+      shared<U> handle(made->name());
+      engine_->keep(std::move(made));
+      return handle;
+    } else {
+      static_cast<void>(sizeof(detail::shared_of_type<U>));
+      return {};
+    }
+  }
+  /// Tasks submitted from now on must not use the value: they get procpool::error, or find other
+  /// bytes when it goes under their hands. Those submitted before go on with it: its memory is free
+  /// when they have ended, at once when there are none. Throws procpool::error when the value is
+  /// not shared in this pool.
+  template <class T>
+  void unshare(const shared<T>& value) {
+    engine_->withdraw(value.name_);
+  }
+
   // ---- the end
 
   /// No more tasks; workers leave when the queue is empty. Returns at once; again: nothing.
@@ -237,7 +268,7 @@ class pool {
   auto one(bool wait, F& f, A&... args) {
     Call::require();
     if constexpr (Call::good) {
-      using shape = typename detail::shape_of<Call, F>::type;
+      using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::single<typename Call::result>>();
       detail::one_call<shape, F, A...> input(f, args...);
       detail::call_options o{.chunksize = 1, .one_chunk = true};
@@ -256,10 +287,13 @@ class pool {
   auto run(bool wait, const task_options& options, F& f, Rs&... ranges) {
     Call::require();
     if constexpr (Call::good) {
-      using shape = typename detail::shape_of<Call, F>::type;
+      using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::many<typename Call::result>>();
-      detail::items<shape, Star, F, Rs...> input(f, ranges...);
-      detail::call_options o{options.chunksize, options.fail_fast, false};
+      auto sent = detail::depart(*engine_, std::move(f));
+      detail::items<shape, Star, decltype(sent), Rs...> input(sent, ranges...);
+      detail::call_options o{.chunksize = options.chunksize,
+                             .fail_fast = options.fail_fast,
+                             .state = detail::state_of(sent)};
       state->shrink(wait ? engine_->run(state, shape::entry, input, o)
                          : engine_->submit(state, shape::entry, input, o));
       return state;
@@ -274,9 +308,10 @@ class pool {
     using stream = result_stream<typename call::result>;
     call::require();
     if constexpr (call::good) {
-      using shape = typename detail::shape_of<call, F>::type;
-      return stream(std::make_unique<detail::typed_stream<shape, F, Rs...>>(
-          engine_, options, ordered, std::move(f), std::forward<Rs>(ranges)...));
+      using shape = typename detail::shape_of<call>::type;
+      auto sent = detail::depart(*engine_, std::move(f));
+      return stream(std::make_unique<detail::typed_stream<shape, decltype(sent), Rs...>>(
+          engine_, options, ordered, std::move(sent), std::forward<Rs>(ranges)...));
     } else {
       return stream(nullptr);
     }
@@ -290,9 +325,11 @@ class pool {
 
 template <class F, class... Args>
 requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... args) {
+  using callable = typename detail::in_worker<F>::once;
   detail::require_task<F, Args...>();
   if constexpr (detail::task_is_good<F, Args...>) {
-    using shape = detail::invocation<F, detail::argument_types<F, Args...>, detail::stays>;
+    using shape =
+        detail::invocation<callable, detail::argument_types<callable, Args...>, detail::stays>;
     auto made = std::make_shared<detail::encoded_call>();
     made->entry = &shape::entry;
     detail::vector_writer out;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/modules.h"
+#include "procpool/detail/code.h"
 #include "procpool/error.h"
 
 namespace procpool::base {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "procpool/detail/batch.h"
-#include "procpool/detail/buffer.h"
 #include "procpool/stacktrace.h"
 
 namespace procpool::base {
@@ -49,12 +48,3 @@ const void* find_code(token t) noexcept;
 const detail::entry_point* find_entry(token t, std::uint64_t type) noexcept;
 
 }  // namespace procpool::base
-
-namespace procpool::detail {
-
-/// A function's address as a token; null is a value like any other.
-void write_code(writer& out, const void* code);
-/// Throws serialization_error when it is no code of a module loaded here.
-const void* read_code(reader& in);
-
-}  // namespace procpool::detail

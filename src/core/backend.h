@@ -43,6 +43,11 @@ class backend {
   /// From any thread, without the engine's lock. Throws std::bad_alloc.
   virtual block allocate(std::size_t size) = 0;
   virtual void free(block b) noexcept = 0;
+  /// Where a worker finds the block's bytes: published_name::at.
+  [[nodiscard]] virtual std::uint64_t place_of(const block& b) const noexcept = 0;
+  /// A published value was taken back: workers let go, before their next task, of what they made of
+  /// it. From any thread.
+  virtual void withdrawn() noexcept = 0;
 
   /// Queues a task for a worker that is up and has room.
   virtual void send(worker_id worker, const task_message& message) = 0;

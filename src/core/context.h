@@ -11,13 +11,15 @@
 #include <stop_token>
 
 #include "core/call_count.h"
+#include "core/shared_values.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
 
 struct context {
   /// In the process that is to run the tasks.
-  explicit context(std::uint32_t place);
+  context(std::uint32_t place, const std::atomic<std::uint32_t>& withdrawn,
+          shared_values::finder find);
 
   /// The initializer's result, from when it has returned until drop_state(). From any thread.
   [[nodiscard]] const detail::kept_result* state() const noexcept {
@@ -30,6 +32,7 @@ struct context {
   const pid_t pid;
   call_count calls;
   std::stop_source stop;  ///< nobody requests it yet
+  shared_values values;   ///< what the pool has published
 
  private:
   detail::kept_result kept_;

@@ -24,7 +24,7 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
 engine::~engine() {
   if (!options_.own_process()) return;  // a forked copy: blocks lie in memory that is the owner's
   for (parcel* p : parcels_)
-    if (p != nullptr && --p->users == 0) delete p;
+    if (p != nullptr) leave_parcel(p);
 }
 
 void engine::start() {
@@ -84,13 +84,14 @@ std::size_t engine::chunk_for(call_id id, const detail::call_options& options, s
 }
 
 std::unique_ptr<parcel> engine::encode(detail::source& input, std::size_t most,
-                                       std::size_t& items) {
+                                       const detail::call_options& options, std::size_t& items) {
   auto p = std::make_unique<parcel>(*backend_);
   parcel_writer out(*p);
   input.head(out);
   out.align(detail::record_alignment);
   items = input.encode(out, most);
   out.finish();
+  if (options.state != nullptr) p->state = *options.state;
   return p;
 }
 
@@ -107,7 +108,7 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
       want = chunk_for(id, options, expected, total, item_bytes);
     }
     std::size_t n = 0;
-    auto p = encode(input, want, n);
+    auto p = encode(input, want, options, n);
     if (n != 0) {
       item_bytes = p->bytes().size() / n;
       call->extend(total + n);
@@ -128,6 +129,7 @@ void engine::enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, s
   if (parcels_.size() <= task) parcels_.resize(task + 1);
   p->base = first;
   p->users = 1;
+  p->epoch = publications_.joined();
   parcels_[task] = p.release();
   calls_[id].items += count;
   calls_[id].remaining += count;
@@ -137,7 +139,7 @@ std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& c
                                 const detail::entry_point& entry, detail::source& input,
                                 const detail::call_options& options) {
   std::size_t n = 0;
-  auto p = encode(input, options.chunksize, n);
+  auto p = encode(input, options.chunksize, options, n);
   if (n != 0) call->extend(n);
   l.lock();
   if (n == 0) {
@@ -364,6 +366,34 @@ void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::bat
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   from.clear();
   access::ready(box).store(false, std::memory_order_release);
+}
+
+// ---- published values ---------------------------------------------------------------------------
+
+std::shared_ptr<const detail::published> engine::publish(const detail::published_writer& write,
+                                                         std::uint64_t type) {
+  check_process();
+  std::uint64_t id = 0;
+  {
+    lock l(mutex_);
+    if (state_ != state::running) refuse();
+    id = ids_.next();
+  }
+  return core::publish(*backend_, options_.own_process, id, write, type);
+}
+
+void engine::keep(std::shared_ptr<const detail::published> value) {
+  lock l(mutex_);
+  publications_.keep(std::move(value));
+}
+
+void engine::withdraw(const detail::published_name& name) {
+  check_process();
+  lock l(mutex_);
+  if (!publications_.withdraw(name))
+    throw error(
+        "procpool: this value is not shared in this pool: it was unshared before, or it belongs to "
+        "another pool");
 }
 
 // ---- stopping -----------------------------------------------------------------------------------

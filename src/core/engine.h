@@ -18,6 +18,8 @@
 
 #include "core/backend.h"
 #include "core/parcel.h"
+#include "core/publications.h"
+#include "core/publish.h"
 #include "core/scheduler.h"
 #include "procpool/detail/engine.h"
 
@@ -65,6 +67,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   bool started(detail::batch& call) override;
   void abandon(detail::batch& call) override;
   void collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) override;
+  std::shared_ptr<const detail::published> publish(const detail::published_writer& write,
+                                                   std::uint64_t type) override;
+  void keep(std::shared_ptr<const detail::published> value) override;
+  void withdraw(const detail::published_name& name) override;
   void close() override;
   void terminate() override;
   bool join(clock::time_point deadline) override;
@@ -112,7 +118,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[noreturn]] void refuse() const;
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
-  std::unique_ptr<parcel> encode(detail::source& input, std::size_t most, std::size_t& items);
+  std::unique_ptr<parcel> encode(detail::source& input, std::size_t most,
+                                 const detail::call_options& options, std::size_t& items);
   std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
                          detail::source& input, const detail::call_options& options);
   [[nodiscard]] std::size_t chunk_for(call_id id, const detail::call_options& options,
@@ -145,6 +152,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void send(const scheduler::send& d);
   void take(const scheduler::take& d);
   void share_parcel(task_id from, task_id to);
+  /// One task fewer reads the parcel.
+  void leave_parcel(parcel* p) noexcept;
   void forget(task_id id);
   void fail_task(task_id id, const std::exception_ptr& error);
   /// Takes back what a worker has not claimed from item `keep` on; returns how many stay with it.
@@ -179,7 +188,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   scheduler scheduler_;
   std::vector<call_record> calls_;  // by call_id
   std::vector<parcel*> parcels_;    // by task_id
-  std::vector<grave> graves_;       // by worker
+  publications publications_;
+  id_source ids_;
+  std::vector<grave> graves_;  // by worker
   std::size_t open_calls_ = 0;
   std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;

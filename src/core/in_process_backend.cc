@@ -13,6 +13,15 @@
 #include "core/worker.h"
 
 namespace procpool::core {
+namespace {
+
+constexpr std::align_val_t alignment{detail::published_alignment};
+
+struct aligned_delete {
+  void operator()(std::byte* p) const noexcept { ::operator delete(p, alignment); }
+};
+
+}  // namespace
 
 in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_call> initializer,
                                        std::shared_ptr<const detail::encoded_call> finalizer)
@@ -21,10 +30,30 @@ in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_cal
 }
 
 block in_process_backend::allocate(std::size_t size) {
-  return {static_cast<std::byte*>(::operator new(size)), size};
+  std::unique_ptr<std::byte, aligned_delete> made(
+      static_cast<std::byte*>(::operator new(size, alignment)));
+  const block b{made.get(), size};
+  std::lock_guard hold(mutex_);
+  blocks_.emplace(place_of(b), b);
+  static_cast<void>(made.release());
+  return b;
 }
 
-void in_process_backend::free(block b) noexcept { ::operator delete(b.data); }
+void in_process_backend::free(block b) noexcept {
+  {
+    std::lock_guard hold(mutex_);
+    blocks_.erase(place_of(b));
+  }
+  aligned_delete()(b.data);
+}
+
+// A name may be any number: only what begins a block is looked at.
+std::span<const std::byte> in_process_backend::block_at(std::uint64_t place) const {
+  std::lock_guard hold(mutex_);
+  const auto found = blocks_.find(place);
+  if (found == blocks_.end()) return {};
+  return {found->second.data, found->second.size};
+}
 
 void in_process_backend::send(worker_id, const task_message& message) {
   std::lock_guard hold(mutex_);
@@ -115,6 +144,7 @@ void in_process_backend::wait(clock::time_point) {
 }
 
 void in_process_backend::run(const pending& p) {
+  context_.values.tidy();
   auto begun = clock::now();
   context_scope here(context_);
   local_run run(p.message.parcel, p.message.first, p.kept);

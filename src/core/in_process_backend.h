@@ -4,12 +4,14 @@
 // caller.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +31,10 @@ class in_process_backend final : public backend {
   [[nodiscard]] std::uint32_t room() const override { return 1u << 16; }
   block allocate(std::size_t size) override;
   void free(block b) noexcept override;
+  [[nodiscard]] std::uint64_t place_of(const block& b) const noexcept override {
+    return reinterpret_cast<std::uintptr_t>(b.data);
+  }
+  void withdrawn() noexcept override { withdrawn_.fetch_add(1, std::memory_order_release); }
   void send(worker_id worker, const task_message& message) override;
   void flush() override {}
   std::uint32_t recall(worker_id worker, task_id task, std::uint32_t keep) override;
@@ -61,12 +67,15 @@ class in_process_backend final : public backend {
   [[nodiscard]] bool may_end() const noexcept;
   void end();
   void run(const pending& p);
+  [[nodiscard]] std::span<const std::byte> block_at(std::uint64_t place) const;
 
   std::shared_ptr<const detail::encoded_call> initializer_;
   std::shared_ptr<const detail::encoded_call> finalizer_;
-  context context_{0};
+  std::atomic<std::uint32_t> withdrawn_{0};
+  context context_{0, withdrawn_, [this](std::uint64_t place) { return block_at(place); }};
   mutable std::mutex mutex_;
   // Guarded by mutex_: wait() runs without the engine's lock.
+  std::unordered_map<std::uint64_t, block> blocks_;  // by place
   bool started_ = false;
   bool up_ = false;       // the initializer returned; until the end has begun
   bool stopped_ = false;  // no more tasks

@@ -264,10 +264,15 @@ void engine::share_parcel(task_id from, task_id to) {
   ++parcels_[to]->users;
 }
 
+void engine::leave_parcel(parcel* p) noexcept {
+  if (--p->users != 0) return;
+  publications_.left(p->epoch);
+  delete p;
+}
+
 void engine::forget(task_id id) {
-  parcel* p = parcels_[id];
-  parcels_[id] = nullptr;
-  if (p != nullptr && --p->users == 0) delete p;
+  parcel* p = std::exchange(parcels_[id], nullptr);
+  if (p != nullptr) leave_parcel(p);
   call_id call = scheduler_[id].call;
   scheduler_.erase(id);
   // The last trace of a call that was settled while a worker's ring still held a task of it.

@@ -11,6 +11,7 @@
 
 #include "core/backend.h"
 #include "procpool/detail/buffer.h"
+#include "procpool/detail/published.h"
 
 namespace procpool::core {
 
@@ -28,6 +29,8 @@ class parcel {
 
   std::size_t base = 0;     // the call's item that is the parcel's first
   std::uint32_t users = 0;  // tasks that read it; guarded by the engine's lock
+  std::uint64_t epoch = 0;  // see publications
+  std::shared_ptr<const detail::published> state;  // what its tasks read, or null
 
  private:
   friend class parcel_writer;

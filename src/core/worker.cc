@@ -10,6 +10,7 @@
 
 #include "base/modules.h"
 #include "base/step.h"
+#include "core/context.h"
 #include "core/failure.h"
 #include "core/local_run.h"
 #include "core/throw_point.h"
@@ -87,6 +88,7 @@ void run_tasks(link& parent, context& here, std::uint32_t quota) {
   for (;;) {
     auto task = parent.receive(left);
     if (!task) return;
+    here.values.tidy();
     {
       call_count::task counted(here.calls, task->run->progress());
       run_task(task->entry, task->type, *task->run);

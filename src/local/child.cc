@@ -57,7 +57,10 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
   shared_memory_link link(half);
   // Never destroyed: threads that tasks have started may ask it until the process ends.
-  core::context& here = *new core::context(worker);
+  core::context& here = *new core::context(
+      worker, memory.head().withdrawn, [parcels = memory.parcels()](std::uint64_t at) {
+        return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
+      });
   core::enter_worker(here);
   core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }

@@ -36,6 +36,12 @@ class local_backend final : public core::backend {
   [[nodiscard]] std::uint32_t room() const override { return shm::ring_slots - 1; }
   core::block allocate(std::size_t size) override;
   void free(core::block b) noexcept override;
+  [[nodiscard]] std::uint64_t place_of(const core::block& b) const noexcept override {
+    return static_cast<std::uint64_t>(b.data - memory_->parcels().data());
+  }
+  void withdrawn() noexcept override {
+    memory_->head().withdrawn.fetch_add(1, std::memory_order_release);
+  }
   void send(core::worker_id worker, const core::task_message& message) override;
   void flush() override;
   std::uint32_t recall(core::worker_id worker, core::task_id task, std::uint32_t keep) override;

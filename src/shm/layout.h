@@ -40,6 +40,8 @@ struct header {
   alignas(64) std::atomic<std::uint32_t> bell;
   /// The CPU that a thread of the parent was last seen on, for the workers' decision to spin.
   std::atomic<std::uint32_t> cpu;
+  /// Values in parcels that the parent has taken back, counted; workers look before each task.
+  std::atomic<std::uint32_t> withdrawn;
 };
 static_assert(sizeof(header) == 128);
 

@@ -252,7 +252,7 @@ struct access {
   static auto& call(T& t) noexcept {
     return t.call_;
   }
-  /// async_result: what it waits for, of which engine.
+  /// async_result: what it waits for, of which engine; bound: its state.
   template <class R>
   static auto& state(R& r) noexcept {
     return r.state_;
@@ -264,6 +264,11 @@ struct access {
   template <class R>
   static bool cancelled(const R& r) noexcept {
     return r.cancelled_;
+  }
+  /// bound: what is to be called.
+  template <class T>
+  static auto& callable(T& t) noexcept {
+    return t.f_;
   }
 };
 

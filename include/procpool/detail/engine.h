@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "procpool/detail/batch.h"
+#include "procpool/detail/published.h"
 
 namespace procpool {
 struct pool_options;
@@ -31,6 +32,8 @@ struct call_options {
   bool fail_fast = false;
   bool one_chunk = false;  ///< no more than `chunksize` items, in one message
   std::size_t place = 0;   ///< of the first item in the input as the user sees it
+  /// What the tasks read; held until none of them can run any more. Null: nothing.
+  const std::shared_ptr<const published>* state = nullptr;
 };
 
 /// What was found when it was to be watched. Ready: it will not be told.
@@ -77,6 +80,16 @@ class engine {
   /// Empties `box` into `to`.
   virtual void collect(inbox& box, std::vector<std::shared_ptr<batch>>& to) = 0;
 
+  /// Encodes a value to where every worker can read it. Throws what submit() throws, and what
+  /// `write` throws.
+  virtual std::shared_ptr<const published> publish(const published_writer& write,
+                                                   std::uint64_t type) = 0;
+  /// Holds the value until withdraw(): tasks submitted from now on may read it.
+  virtual void keep(std::shared_ptr<const published> value) = 0;
+  /// Tasks submitted from now on must not read it; it goes when those submitted since keep() have
+  /// ended. Throws procpool::error when there is no such value.
+  virtual void withdraw(const published_name& name) = 0;
+
   virtual void close() = 0;
   virtual void terminate() = 0;
   /// Waits until all workers are gone; false when the deadline passed first. After close() or
@@ -92,6 +105,10 @@ class engine {
  protected:
   engine() = default;
 };
+
+/// What pool_options::processes is when it is 0. Throws std::invalid_argument for what the
+/// environment says.
+int default_processes();
 
 /// Checks the options, starts the workers. Throws std::invalid_argument before anything is started,
 /// std::system_error when the system refuses; nothing is left behind then.

@@ -16,6 +16,9 @@
 
 namespace procpool::detail {
 
+template <bool Published, class F, class... W>
+struct bound_call;
+
 template <class T>
 inline constexpr bool is_string_view = false;
 template <class C, class Traits>
@@ -31,8 +34,8 @@ struct argument_of_type {
   static constexpr bool view = is_string_view<T> || is_span<T>;
   static_assert(
       !pointer,
-      "procpool: a pointer cannot be an argument: the worker has other memory. Pass the value, "
-      "or a container.");
+      "procpool: a pointer cannot be an argument, or a state of bind: the worker has other memory. "
+      "Pass the value, a container or a std::span; or pool.share(value).");
   static_assert(
       !view,
       "procpool: the elements of this view cannot be sent. Pass a view of plain values or a "
@@ -50,28 +53,37 @@ struct callable_of_type {
   static constexpr bool bytes = std::is_trivially_copyable_v<F>;
   static_assert(
       std::is_class_v<F>,
-      "procpool: this is not a callable that can be sent to a worker. Pass a function, a lambda "
-      "or a function object.");
+      "procpool: this is not a callable that can be sent to a worker. Pass a function, a lambda, "
+      "a function object, or PROCPOOL_LIFT(name) for an overload set.");
   static_assert(
       !std::is_class_v<F> || object || !bytes,
       "procpool: this callable captures by reference or holds a pointer (this, char*, "
       "string_view, span), which means nothing in a worker; or a union (optional, variant) or a "
-      "class without a constexpr constructor, where that cannot be seen. Capture the value; or "
-      "write a function object whose public members can be sent; or pass it as an argument.");
+      "class without a constexpr constructor, where that cannot be seen. Capture the value; or use "
+      "procpool::bind(f, state...), pool.share(value), a function object with public members, "
+      "procpool::snapshot_map, or, where you vouch for it, procpool::by_bytes(f).");
   static_assert(
       !std::is_class_v<F> || object || bytes,
       "procpool: this callable has captures that C++ cannot take apart (a string, a vector, a "
-      "shared_ptr, a std::function...). Write a function object whose public members can be "
-      "sent; or pass them as arguments.");
+      "shared_ptr, a std::function...). Use procpool::bind(f, state...), pool.share(value), a "
+      "function object with public members, or procpool::snapshot_map.");
   static_assert(
       !std::is_class_v<F> || !object,
       "procpool: this function object has a member that cannot be sent. Hold values that can "
-      "be sent, give it cereal's serialize(), or pass the member as an argument.");
+      "be sent, give it cereal's serialize(), or use procpool::bind(f, state...) or "
+      "procpool::snapshot_map.");
 };
+
+/// F would take the arguments if it might change them.
+template <class F, class... W>
+inline constexpr bool changes_arguments = callable_with<F, W&...>;
+template <bool Published, class F, class... S, class... W>
+inline constexpr bool changes_arguments<bound_call<Published, F, S...>, W...> =
+    std::is_invocable_v<F&, S&..., W&...>;
 
 template <class F, class... W>
 struct call_of_type {
-  static constexpr bool changes = callable_with<F, W&...>;
+  static constexpr bool changes = changes_arguments<F, W...>;
   static_assert(
       !changes,
       "procpool: the callable takes a non-const reference: the worker has its own copy, so "
@@ -79,7 +91,17 @@ struct call_of_type {
   static_assert(
       changes,
       "procpool: the callable cannot be called with these argument types (a worker passes each "
-      "as an rvalue; string literals and string_views arrive as std::string).");
+      "as an rvalue, after bind's state as const&; string literals and string_views arrive as "
+      "std::string).");
+};
+
+template <class T>
+struct shared_of_type {
+  static_assert(
+      !std::same_as<T, T>,
+      "procpool: this type cannot be shared: it cannot be sent. Share the value itself, not a "
+      "pointer to it; a container or std::span of plain values; or an aggregate of types that can "
+      "be sent.");
 };
 
 template <class R>
@@ -128,6 +150,19 @@ constexpr void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
   else
     static_cast<void>(sizeof(call_of_type<F, W...>));
 }
+template <class F>
+struct explain_callable {
+  static constexpr void say() { static_cast<void>(sizeof(callable_of_type<F>)); }
+};
+template <bool Published, class F, class... W>
+struct explain_callable<bound_call<Published, F, W...>> {
+  static constexpr void say() {
+    if constexpr (vehicle_of<F> == vehicle::none)
+      static_cast<void>(sizeof(callable_of_type<F>));
+    else
+      explain_arguments<W...>();
+  }
+};
 /// Says why not. For calls that check_call refuses only.
 template <class F, class... A>
 constexpr void explain_call() {
@@ -135,7 +170,7 @@ constexpr void explain_call() {
   if constexpr ((placeholder<A> || ...)) {
     static_cast<void>(sizeof(ranges_of_type<A...>));
   } else if constexpr (vehicle_of<D> == vehicle::none) {
-    static_cast<void>(sizeof(callable_of_type<D>));
+    explain_callable<D>::say();
   } else if constexpr (!call_of<F, A...>::possible || !good_arguments<argument_types<F, A...>>) {
     explain_arguments_of<D>(std::type_identity<argument_types<F, A...>>{});
   } else {

@@ -151,6 +151,9 @@ enum class form {
   pointer,   ///< std::unique_ptr: whether, then what
   array,     ///< a C array of what is not plain
   fields,    ///< an aggregate, field by field
+  code,      ///< a pointer to a function: its place in the program
+  member,    ///< a pointer to a member function
+  offset,    ///< a pointer to a data member
 };
 
 template <class T>
@@ -253,6 +256,12 @@ consteval form find_form() {
     return form::bytes;
   else if constexpr (std::is_bounded_array_v<T>)
     return form::array;
+  else if constexpr (std::is_pointer_v<T> && std::is_function_v<std::remove_pointer_t<T>>)
+    return form::code;
+  else if constexpr (std::is_member_function_pointer_v<T>)
+    return form::member;
+  else if constexpr (std::is_member_object_pointer_v<T>)
+    return form::offset;
   else if constexpr (!std::is_class_v<T>)
     return form::none;
   else if constexpr (in_std<T>) {

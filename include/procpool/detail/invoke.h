@@ -23,6 +23,7 @@
 #include "procpool/detail/batch.h"
 #include "procpool/detail/shape.h"
 #include "procpool/detail/throw_probe.h"
+#include "procpool/detail/type_name.h"
 
 namespace procpool::detail {
 
@@ -50,14 +51,6 @@ struct packing {
     return p;
   }
 };
-
-template <class T>
-consteval std::uint64_t name_hash() {
-  std::uint64_t h = 14695981039346656037ULL;  // FNV-1a
-  for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c)
-    h = (h ^ static_cast<unsigned char>(*c)) * 1099511628211ULL;
-  return h;
-}
 
 /// Stands for the result of a call made beforehand (task): it is not sent but stays in the worker.
 struct stays {};

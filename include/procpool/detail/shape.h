@@ -63,11 +63,11 @@ template <class R>
 using star_arguments = decltype(unpack<element_t<R>>());
 
 template <class F, class... A>
-using apply_call = call_with<std::decay_t<F>, types<A...>>;
+using apply_call = call_with<typename in_worker<std::decay_t<F>>::once, types<A...>>;
 template <class F, class... Rs>
-using map_call = call_with<std::decay_t<F>, types<element_t<Rs>...>>;
+using map_call = call_with<typename in_worker<std::decay_t<F>>::often, types<element_t<Rs>...>>;
 template <class F, class R>
-using starmap_call = call_with<std::decay_t<F>, star_arguments<R>>;
+using starmap_call = call_with<typename in_worker<std::decay_t<F>>::often, star_arguments<R>>;
 
 /// What one call returns; uncallable when it is refused.
 template <class F, class... A>

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "procpool/detail/bound.h"
 #include "procpool/detail/engine.h"
 #include "procpool/detail/input.h"
 #include "procpool/detail/results.h"
@@ -105,7 +106,7 @@ class stream : public stream_state<R> {
     auto call = std::make_shared<many<R>>();
     if (!ordered_) call->gather_in = &inbox_;
     std::size_t want = std::min(chunk_, room());
-    call_options options{want, false, true, taken_};
+    call_options options{.chunksize = want, .one_chunk = true, .place = taken_};
     std::size_t n = 0;
     try {
       n = submit(call, options);
@@ -236,7 +237,9 @@ class [[gnu::visibility("hidden")]] typed_stream final : public stream<typename 
   std::size_t submit(const std::shared_ptr<many<typename I::result>>& call,
                      const call_options& options) override {
     typename base::guard guarded(*this, items_);
-    return base::pool().submit(call, I::entry, guarded, options);
+    call_options with_state = options;
+    with_state.state = state_of(f_);
+    return base::pool().submit(call, I::entry, guarded, with_state);
   }
   [[nodiscard]] const resumable& input() const override { return items_; }
 
