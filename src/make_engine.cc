@@ -64,7 +64,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
     backend = std::make_unique<core::in_process_backend>(initializer);
   } else {
     backend = std::make_unique<local::local_backend>(static_cast<std::uint32_t>(processes),
-                                                     local::child_options{initializer, quota});
+                                                     local::child_options{initializer, quota, options.crash_traces});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

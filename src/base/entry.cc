@@ -9,8 +9,10 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "procpool/error.h"
 
 namespace procpool::base {
@@ -25,6 +27,7 @@ struct segment {
 struct module {
   std::uint64_t id = 0;
   std::uintptr_t base = 0;
+  std::string path;  // as the loader knows it; empty: the program
   std::vector<segment> segments;
 
   // The segment that holds all of [offset, offset + size).
@@ -59,14 +62,6 @@ struct table {
 // No lock of ours guards it: a fork at any moment leaves the child a whole table.
 std::atomic<const table*> newest{nullptr};
 
-// FNV-1a.
-std::uint64_t hash(const std::byte* from, std::size_t size, std::uint64_t h) noexcept {
-  for (std::size_t k = 0; k < size; ++k)
-    h = (h ^ std::to_integer<std::uint64_t>(from[k])) * 0x100000001b3;
-  return h;
-}
-constexpr std::uint64_t hash_start = 0xcbf29ce484222325;
-
 const std::byte* at(const dl_phdr_info& info, const ElfW(Phdr) & segment) noexcept {
   return reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
 }
@@ -94,6 +89,7 @@ std::uint64_t build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes) noexc
 module describe(const dl_phdr_info& info) {
   module m;
   m.base = info.dlpi_addr;
+  m.path = info.dlpi_name != nullptr ? info.dlpi_name : "";
   std::uint64_t shape = hash_start;
   std::uint64_t text = hash_start;
   for (int k = 0; k < info.dlpi_phnum; ++k) {
@@ -199,6 +195,19 @@ token name(const void* address) {
   throw error(
       "procpool: the address of this function or constant lies in no loaded module (made at run "
       "time, or its library was unloaded)");
+}
+
+token name_in_handler(std::uintptr_t address) noexcept {
+  if (const table* known = newest.load(std::memory_order_acquire))
+    for (const module& m : known->modules)
+      if (m.holding(address - m.base, 1) != nullptr) return {m.id, address - m.base};
+  return {0, address};
+}
+
+std::optional<std::string> path_of(std::uint64_t id) {
+  const module* m = current().by_id(id);
+  if (m == nullptr) return std::nullopt;
+  return m->path;
 }
 
 const void* find(token t) noexcept { return find(t, 1, 0); }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <type_traits>
 
 #include "procpool/detail/batch.h"
@@ -21,6 +23,14 @@ static_assert(sizeof(token) == 16 && std::is_trivially_copyable_v<token>);
 
 /// Throws procpool::error when the address lies in no loaded module. From any thread.
 token name(const void* address);
+
+/// As name(), in a signal handler: takes no lock and asks nobody, so it knows the modules as they
+/// were when somebody last called another function of these; {0, address} in none of them.
+token name_in_handler(std::uintptr_t address) noexcept;
+
+/// The file of the module, as the loader knows it: empty for the program itself, without a slash
+/// for what has no file (the vdso); nothing when no such module is loaded here. From any thread.
+std::optional<std::string> path_of(std::uint64_t module);
 
 /// Null when the module is not loaded here, or has nothing at the offset. From any thread.
 const void* find(token t) noexcept;

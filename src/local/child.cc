@@ -6,6 +6,8 @@
 
 #include "core/context.h"
 #include "core/worker.h"
+#include "local/crash_handler.h"
+#include "local/stderr_tee.h"
 #include "shm/channel.h"
 
 namespace procpool::local {
@@ -44,6 +46,10 @@ void live(shm::segment& memory, std::vector<base::fd>& bells, std::uint32_t work
   shared_memory_link link(half);
   core::context here{worker};
   core::enter_worker(here);
+  if (options.crash_traces) {
+    note_crashes(own.last, reinterpret_cast<const void*>(&core::work));
+    keep_stderr(own.printed);
+  }
   core::work(link, options.initializer.get(), options.quota);
 }
 

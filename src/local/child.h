@@ -15,6 +15,7 @@ namespace procpool::local {
 struct child_options {
   std::shared_ptr<const detail::encoded_call> initializer;  // or null
   std::uint32_t quota = 0;
+  bool crash_traces = true;
 };
 
 /// Returns when the worker should end. `bells`: the eventfds of all workers; it keeps its own.

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/entry.h"
 #include "base/fd.h"
 #include "core/backend.h"
@@ -92,6 +93,7 @@ class local_backend final : public core::backend {
   const detail::entry_point* last_entry_ = nullptr;
   const base::token* last_token_ = nullptr;
   bool retiring_ = false;
+  base::oom_watch oom_;
   std::mutex arena_mutex_;
   shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock
 };
