@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include "symbols/symbols.h"
+
 namespace procpool {
 namespace detail {
 
@@ -16,11 +18,8 @@ class stack_frames {
 
   const std::vector<stack_frame>& look_up() const {
     std::call_once(once_, [this] {
-      for (const place& p : places) {
-        stack_frame f;
-        f.offset = p.offset;
-        found_.push_back(std::move(f));
-      }
+      symbols::cache& known = symbols::cache::of_this_process();
+      for (const place& p : places) found_.push_back(known.describe(p));
     });
     return found_;
   }
@@ -35,13 +34,12 @@ class stack_frames {
 }  // namespace detail
 
 std::string stack_frame::to_string() const {
-  if (!function.empty()) {
-    if (file.empty()) return function;
-    return function + " at " + file + ":" + std::to_string(line);
-  }
+  const std::string where = file.empty() ? "" : file + ":" + std::to_string(line);
+  if (!function.empty()) return where.empty() ? function : function + " at " + where;
+  if (!where.empty()) return where;
   std::array<char, 16> digits{};
   const auto end = std::to_chars(digits.begin(), digits.end(), offset, 16).ptr;
-  return module + "+0x" + std::string(digits.begin(), end);
+  return (module.empty() ? "0x" : module + "+0x") + std::string(digits.begin(), end);
 }
 
 stacktrace::stacktrace(std::vector<detail::place> places)
