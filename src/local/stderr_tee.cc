@@ -70,10 +70,10 @@ void keep(std::ostream& stream) {
 int close_descriptor(void*) { return sys::close(here.descriptor); }
 
 // glibc lets stderr be assigned, and a stream have functions of ours for its calls. Such a stream
-// lacks two things that programs do with stderr: a number for fileno (isatty(fileno(stderr))), and
+// lacks two things that programs want of stderr: a number for fileno (isatty(fileno(stderr))), and
 // the state for wide characters, without which freopen and fwprintf step on nothing. Both are
 // fields that <stdio.h> declares; the state is lent by a stream that is used for nothing else.
-// freopen turns it into an ordinary stream, whose output is noted no more.
+// freopen and fwprintf turn it into an ordinary stream, whose output is noted no more.
 void keep_c() {
   const int descriptor = ::fileno(stderr);
   if (descriptor < 0 || ::__fbufsize(stderr) > 1) return;
@@ -83,6 +83,7 @@ void keep_c() {
   ::setvbuf(both, nullptr, _IONBF, 0);
   both->_fileno = descriptor;
   both->_wide_data = lender->_wide_data;
+  both->_mode = 0;  // neither narrow nor wide yet
   here.descriptor = descriptor;
   stderr = both;
 }
