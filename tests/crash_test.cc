@@ -26,6 +26,7 @@
 #include "support/board.h"
 #include "support/fork_test.h"
 #include "support/methods.h"
+#include "symbols/dwarf_lines.h"
 
 namespace procpool {
 
@@ -170,6 +171,10 @@ TEST_P(crash, of_a_bad_pointer) {
   EXPECT_TRUE(e.exception().empty());
   EXPECT_TRUE(says(e, "(SIGSEGV)")) << e.what();
   EXPECT_TRUE(says(e, "address 0x10")) << e.what();
+  if (symbols::load_libdw("libdw.so.1") != nullptr) {
+    EXPECT_TRUE(e.stack()[0].file.ends_with("crash_test.cc")) << e.stack();
+    EXPECT_GT(e.stack()[0].line, 0);
+  }
   EXPECT_FALSE(names(e.stack(), "core::work")) << "the worker's own frames:\n" << e.stack();
 }
 

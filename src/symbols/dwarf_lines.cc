@@ -21,8 +21,7 @@ struct die {
   long padding;
 };
 constexpr int to_read = 0;         // DWARF_C_READ
-constexpr int read_the_rest = 7;   // ELF_C_FDREAD
-constexpr int no_descriptor = 6;   // ELF_C_FDDONE
+constexpr int no_descriptor = 7;   // ELF_C_FDREAD: reads what is not in memory, forgets the number
 
 }  // namespace
 
@@ -70,9 +69,7 @@ dwarf_lines::dwarf_lines(std::shared_ptr<const libdw> library, int descriptor)
   if (library_ == nullptr) return;
   dwarf_ = library_->begin(descriptor, to_read);
   if (dwarf_ == nullptr) return;
-  void* elf = library_->elf(dwarf_);
-  if (library_->control(elf, read_the_rest) == 0 && library_->control(elf, no_descriptor) == 0)
-    return;
+  if (library_->control(library_->elf(dwarf_), no_descriptor) == 0) return;
   library_->end(dwarf_);
   dwarf_ = nullptr;
 }

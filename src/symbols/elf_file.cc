@@ -129,10 +129,14 @@ void elf_file::read_functions(const bytes& file, std::uint64_t sections_at,
     const unsigned type = ELF64_ST_TYPE(s.st_info);
     const bool is_code = type == STT_FUNC || type == STT_GNU_IFUNC;
     if (!is_code || s.st_shndx == SHN_UNDEF || s.st_name >= names_.size()) continue;
-    functions_.push_back(
-        {s.st_value, s.st_size, s.st_name, ELF64_ST_BIND(s.st_info) == STB_GLOBAL});
+    std::uint64_t size = s.st_size;
+    // Of hand-written code that does not say: until the next one, in its section.
+    if (size == 0 && s.st_shndx < all.size())
+      size = all[s.st_shndx].sh_addr + all[s.st_shndx].sh_size - s.st_value;
+    functions_.push_back({s.st_value, size, s.st_name, s.st_size != 0,
+                          ELF64_ST_BIND(s.st_info) == STB_GLOBAL});
   }
-  const auto order = [](const function& f) { return std::tuple(f.begin, f.size != 0, f.global); };
+  const auto order = [](const function& f) { return std::tuple(f.begin, f.sized, f.global); };
   std::sort(functions_.begin(), functions_.end(),
             [&](const function& a, const function& b) { return order(a) < order(b); });
   functions_.shrink_to_fit();
@@ -144,7 +148,7 @@ std::string elf_file::function_at(std::uint64_t offset) const {
       [](std::uint64_t place, const function& f) { return place < f.begin; });
   if (next == functions_.begin()) return {};
   const function& f = *std::prev(next);
-  if (f.size != 0 && offset - f.begin >= f.size) return {};
+  if (offset - f.begin >= f.size) return {};
   return &names_[f.name];
 }
 

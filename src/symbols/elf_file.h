@@ -25,8 +25,9 @@ class elf_file {
  private:
   struct function {
     std::uint64_t begin;
-    std::uint64_t size;  // 0: not said
+    std::uint64_t size;
     std::uint32_t name;  // in names_
+    bool sized;          // it says so itself
     bool global;
   };
 
