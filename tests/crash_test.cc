@@ -175,6 +175,7 @@ TEST_P(crash, of_a_bad_pointer) {
     EXPECT_TRUE(e.stack()[0].file.ends_with("crash_test.cc")) << e.stack();
     EXPECT_GT(e.stack()[0].line, 0);
   }
+  EXPECT_EQ(e.stack().to_string().find("invocation<"), std::string::npos) << e.stack();
   EXPECT_FALSE(names(e.stack(), "core::work")) << "the worker's own frames:\n" << e.stack();
 }
 

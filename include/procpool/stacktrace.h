@@ -61,7 +61,8 @@ class stacktrace {
   [[nodiscard]] auto begin() const { return frames().begin(); }
   [[nodiscard]] auto end() const { return frames().end(); }
 
-  /// A line for each frame: "#0 function at file:line".
+  /// A line for each frame of the task: "#0 function at file:line". Without what called the task,
+  /// which frames() has.
   [[nodiscard]] std::string to_string() const;
   operator std::string() const { return to_string(); }  // NOLINT: a stack is mostly printed
   template <class Char, class Traits>

@@ -232,15 +232,13 @@ void note_crashes(shm::crash& to, const void* outermost) {
         ::dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE"));
   // What is done once is done now: the modules' table, the unwinder's own, the linker's binding.
   static_cast<void>(base::find({}));
-  bool below = false;
   _Unwind_Backtrace(
       [](_Unwind_Context* frame, void*) {
         int exact = 0;
-        return _Unwind_GetIPInfo(frame, &exact) != 0 && _Unwind_GetRegionStart(frame) != 0
-                   ? _URC_NO_REASON
-                   : _URC_END_OF_STACK;
+        static_cast<void>(_Unwind_GetIPInfo(frame, &exact) + _Unwind_GetRegionStart(frame));
+        return _URC_END_OF_STACK;
       },
-      &below);
+      nullptr);
   give_alternate_stack();
   struct ::sigaction action {};
   action.sa_sigaction = on_crash;
