@@ -63,8 +63,9 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   if (o.caller_runs) {
     backend = std::make_unique<core::in_process_backend>(initializer);
   } else {
-    backend = std::make_unique<local::local_backend>(static_cast<std::uint32_t>(processes),
-                                                     local::child_options{initializer, quota, options.crash_traces});
+    backend = std::make_unique<local::local_backend>(
+        static_cast<std::uint32_t>(processes),
+        local::child_options{initializer, quota, options.crash_traces});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

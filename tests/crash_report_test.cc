@@ -29,9 +29,7 @@ struct words {
   std::unique_ptr<shm::stderr_ring> printed{new shm::stderr_ring()};
   base::oom_watch nobody{"/no/such/group"};
 
-  auto examined(int status) {
-    return local::examine(77, status, {}, *crash, *printed, nobody);
-  }
+  auto examined(int status) { return local::examine(77, status, {}, *crash, *printed, nobody); }
 };
 
 TEST(crash_report, of_nothing_is_empty) {
@@ -123,7 +121,8 @@ TEST(stderr_ring, keeps_the_last_bytes_however_they_come) {
     for (char& c : piece) c = static_cast<char>('a' + random() % 26);
     all += piece;
     shm::append(*w.printed, piece.data(), piece.size());
-    ASSERT_EQ(shm::read(*w.printed), all.substr(all.size() - std::min<std::size_t>(all.size(), 2048)));
+    ASSERT_EQ(shm::read(*w.printed),
+              all.substr(all.size() - std::min<std::size_t>(all.size(), 2048)));
   }
 }
 
@@ -185,8 +184,7 @@ TEST(crash_report, of_a_process_killed_for_want_of_memory_says_so) {
   words w;
   g.set(1);
   const auto dead = [&](int status) {
-    return worker_died(77, status, 4,
-                       local::examine(77, status, {}, *w.crash, *w.printed, watch));
+    return worker_died(77, status, 4, local::examine(77, status, {}, *w.crash, *w.printed, watch));
   };
   EXPECT_EQ(dead(W_EXITCODE(0, SIGTERM)).cause(), cause::killed) << "the kernel sends SIGKILL";
   const auto e = dead(W_EXITCODE(0, SIGKILL));

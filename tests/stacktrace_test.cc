@@ -71,8 +71,7 @@ TEST(stacktrace, with_debug_information_has_function_and_line) {
   EXPECT_TRUE(f.file.ends_with("modules/stack_sample.cc")) << f.file;
   EXPECT_EQ(f.line, library.line());
   EXPECT_EQ(f.module, path_of("stack_sample_debug.so"));
-  EXPECT_EQ(f.to_string(),
-            "sample::inside() at " + f.file + ":" + std::to_string(library.line()));
+  EXPECT_EQ(f.to_string(), "sample::inside() at " + f.file + ":" + std::to_string(library.line()));
 }
 
 TEST(stacktrace, without_debug_information_has_the_function) {
@@ -210,8 +209,8 @@ std::vector<char> bytes_of(const char* file) {
 /// Reads it as a file, and asks for names all over it.
 bool readable(const std::vector<char>& bytes) {
   const base::fd file(::memfd_create("elf", MFD_CLOEXEC));
-  if (!file || ::write(file.get(), bytes.data(), bytes.size()) !=
-                   static_cast<ssize_t>(bytes.size()))
+  if (!file ||
+      ::write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("no file");
   const auto elf = symbols::elf_file::read(file.get());
   if (!elf) return false;

@@ -6,9 +6,10 @@
 // process, in the files of the modules that this process has loaded itself, the first time somebody
 // asks for them; a stack that nobody looks at costs nothing more. Copies share what was looked up.
 // From any thread. Functions come from the files' symbol tables, lines from their debug information
-// by way of libdw.so.1 (elfutils), which is loaded when the system has it; what was read stays until
-// the process ends. A file that was replaced since it was loaded gives neither. Where functions were
-// inlined, the function is the one they were inlined into, the line the innermost one.
+// by way of libdw.so.1 (elfutils), which is loaded when the system has it; what was read stays
+// until the process ends. A file that was replaced since it was loaded gives neither. Where
+// functions were inlined, the function is the one they were inlined into, the line the innermost
+// one.
 #pragma once
 
 #include <cstddef>

@@ -67,9 +67,7 @@ struct registers {
   }
 #elif defined(__aarch64__)
   static std::uintptr_t pc(const ucontext_t& c) noexcept { return c.uc_mcontext.pc; }
-  static void undo_call(ucontext_t& c) noexcept {
-    c.uc_mcontext.pc = c.uc_mcontext.regs[30] - 4;
-  }
+  static void undo_call(ucontext_t& c) noexcept { c.uc_mcontext.pc = c.uc_mcontext.regs[30] - 4; }
 #else
 #error "procpool: this processor's registers are not known here"
 #endif
@@ -228,8 +226,8 @@ void note_crashes(shm::crash& to, const void* outermost) {
   here.owner = sys::getpid();
   here.outermost = reinterpret_cast<std::uintptr_t>(outermost);
   if (&dlvsym != nullptr)
-    here.said = static_cast<abort_message* const*>(
-        ::dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE"));
+    here.said =
+        static_cast<abort_message* const*>(::dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE"));
   // What is done once is done now: the modules' table, the unwinder's own, the linker's binding.
   static_cast<void>(base::find({}));
   _Unwind_Backtrace(

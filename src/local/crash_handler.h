@@ -17,8 +17,8 @@ namespace procpool::local {
 /// From now on; `to` as long as the process lives. Handles those signals of crashes whose
 /// disposition is the default one, and std::terminate, which then calls the handler that was there.
 /// The alternate stack is the calling thread's, which runs the tasks: other threads' handlers run
-/// on their own stacks. `outermost`: the function whose frame, and those below, nobody wants to see.
-/// Throws std::system_error.
+/// on their own stacks. `outermost`: the function whose frame, and those below, nobody wants to
+/// see. Throws std::system_error.
 void note_crashes(shm::crash& to, const void* outermost);
 
 }  // namespace procpool::local

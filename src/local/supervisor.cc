@@ -157,9 +157,8 @@ void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
   why.by_initializer = has_initializer_;
   why.why = has_initializer_ ? "procpool: the initializer failed in several workers running"
                              : "procpool: several workers running ended before they were ready";
-  why.cause =
-      cause ? std::move(cause)
-            : std::make_exception_ptr(worker_died(how.pid, how.status, 0, how.known));
+  why.cause = cause ? std::move(cause)
+                    : std::make_exception_ptr(worker_died(how.pid, how.status, 0, how.known));
   give_up(std::move(why));
 }
 

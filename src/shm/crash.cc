@@ -36,7 +36,8 @@ crash_report read(const crash& c) {
   r.code = c.code;
   r.sender = c.sender;
   r.address = c.address;
-  const auto frames = std::min<std::size_t>(std::size(c.stack), c.frames.load(std::memory_order_acquire));
+  const auto frames =
+      std::min<std::size_t>(std::size(c.stack), c.frames.load(std::memory_order_acquire));
   r.stack.assign(c.stack, c.stack + frames);
   r.type = text_of(c.type, c.type_size);
   r.text = text_of(c.text, c.text_size);

@@ -20,8 +20,8 @@ struct die {
   void* abbreviation;
   long padding;
 };
-constexpr int to_read = 0;         // DWARF_C_READ
-constexpr int no_descriptor = 7;   // ELF_C_FDREAD: reads what is not in memory, forgets the number
+constexpr int to_read = 0;        // DWARF_C_READ
+constexpr int no_descriptor = 7;  // ELF_C_FDREAD: reads what is not in memory, forgets the number
 
 }  // namespace
 

@@ -133,8 +133,8 @@ void elf_file::read_functions(const bytes& file, std::uint64_t sections_at,
     // Of hand-written code that does not say: until the next one, in its section.
     if (size == 0 && s.st_shndx < all.size())
       size = all[s.st_shndx].sh_addr + all[s.st_shndx].sh_size - s.st_value;
-    functions_.push_back({s.st_value, size, s.st_name, s.st_size != 0,
-                          ELF64_ST_BIND(s.st_info) == STB_GLOBAL});
+    functions_.push_back(
+        {s.st_value, size, s.st_name, s.st_size != 0, ELF64_ST_BIND(s.st_info) == STB_GLOBAL});
   }
   const auto order = [](const function& f) { return std::tuple(f.begin, f.sized, f.global); };
   std::sort(functions_.begin(), functions_.end(),
@@ -143,9 +143,9 @@ void elf_file::read_functions(const bytes& file, std::uint64_t sections_at,
 }
 
 std::string elf_file::function_at(std::uint64_t offset) const {
-  auto next = std::upper_bound(
-      functions_.begin(), functions_.end(), offset,
-      [](std::uint64_t place, const function& f) { return place < f.begin; });
+  auto next =
+      std::upper_bound(functions_.begin(), functions_.end(), offset,
+                       [](std::uint64_t place, const function& f) { return place < f.begin; });
   if (next == functions_.begin()) return {};
   const function& f = *std::prev(next);
   if (offset - f.begin >= f.size) return {};

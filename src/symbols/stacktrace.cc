@@ -86,11 +86,7 @@ std::string stacktrace::to_string() const {
   const std::size_t count = of_the_task(all);
   std::string text;
   for (std::size_t k = 0; k < count; ++k)
-    text.append("#")
-        .append(std::to_string(k))
-        .append(" ")
-        .append(all[k].to_string())
-        .append("\n");
+    text.append("#").append(std::to_string(k)).append(" ").append(all[k].to_string()).append("\n");
   return text;
 }
 

@@ -30,9 +30,9 @@ class cache {
 
  private:
   struct module {
-    std::string path;                     // as users know it
-    std::unique_ptr<elf_file> file;       // null: its file is not there, or another one by now
-    std::unique_ptr<dwarf_lines> lines;   // null when file is
+    std::string path;                    // as users know it
+    std::unique_ptr<elf_file> file;      // null: its file is not there, or another one by now
+    std::unique_ptr<dwarf_lines> lines;  // null when file is
   };
   /// Null: this process has no such module.
   module* find(std::uint64_t id);
