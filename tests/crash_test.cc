@@ -124,12 +124,11 @@ void quietly() {
 /// What a task that does this dies of.
 template <class F>
 worker_died death_of(pool& p, F f) {
-  return thrown_by<worker_died>([&] {
-    return p.apply([f] {
-      quietly();
-      return f();
-    });
+  auto result = p.apply_async([f] {
+    quietly();
+    return f();
   });
+  return thrown_by<worker_died>([&] { return result.get(ages); });
 }
 
 bool names(const stacktrace& stack, const std::string& function) {
@@ -443,18 +442,17 @@ TEST_P(crash, leaves_the_core_file_it_would_have_left) {
     GTEST_SKIP() << "core files are off here, or go elsewhere";
   std::string folder = ::testing::TempDir() + "procpool-core-XXXXXX";
   ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-  const auto e = thrown_by<worker_died>([&] {
-    return p.apply(
-        [](const std::string& where) {
-          struct rlimit all {};
-          ::getrlimit(RLIMIT_CORE, &all);
-          all.rlim_cur = all.rlim_max;
-          ::setrlimit(RLIMIT_CORE, &all);
-          if (::chdir(where.c_str()) != 0) return 1;
-          return crashing::reads(0x10);
-        },
-        folder);
-  });
+  auto result = p.apply_async(
+      [](const std::string& where) {
+        struct rlimit all {};
+        ::getrlimit(RLIMIT_CORE, &all);
+        all.rlim_cur = all.rlim_max;
+        ::setrlimit(RLIMIT_CORE, &all);
+        if (::chdir(where.c_str()) != 0) return 1;
+        return crashing::reads(0x10);
+      },
+      folder);
+  const auto e = thrown_by<worker_died>([&] { return result.get(ages); });
   EXPECT_TRUE(names(e.stack(), "crashing::reads"));
   std::uintmax_t size = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder)) size += file.file_size();
@@ -497,17 +495,17 @@ TEST_P(crash, of_a_second_worker_in_the_same_place_tells_its_own_story) {
 }
 
 // What travels twice: out of the inner pool's worker, and out of the outer pool's as an exception.
+int crash_inside() {
+  quietly();
+  std::fprintf(stderr, "last words\n");
+  return crashing::reads(0x80);
+}
+int in_an_inner_pool() {
+  pool inner(1);
+  return inner.apply(crash_inside);
+}
 TEST_P(crash, in_a_pool_in_a_pool_keeps_its_story) {
-  const auto e = thrown_by<worker_died>([&] {
-    return p.apply([] {
-      pool inner(1);
-      return inner.apply([] {
-        quietly();
-        std::fprintf(stderr, "last words\n");
-        return crashing::reads(0x80);
-      });
-    });
-  });
+  const auto e = thrown_by<worker_died>([&] { return p.apply(in_an_inner_pool); });
   EXPECT_EQ(e.signal(), SIGSEGV);
   EXPECT_EQ(e.cause(), cause::signalled);
   EXPECT_EQ(e.fault_address(), 0x80u);

@@ -60,16 +60,15 @@ class stderr_tail : public pool_test {
   static ending of(F f) {
     pool p(with(1));
     const paper file;
-    const auto e = thrown_by<worker_died>([&] {
-      return p.apply(
-          [f](const std::string& path) {
-            write_to(path);
-            f();
-            ::_exit(9);
-            return 0;
-          },
-          file.path);
-    });
+    auto result = p.apply_async(
+        [f](const std::string& path) {
+          write_to(path);
+          f();
+          ::_exit(9);
+          return 0;
+        },
+        file.path);
+    const auto e = thrown_by<worker_died>([&] { return result.get(ages); });
     return {file.read(), e.stderr_tail()};
   }
 };
@@ -139,20 +138,19 @@ TEST_P(stderr_tail, leaves_the_stream_what_it_was) {
 TEST_P(stderr_tail, survives_freopen) {
   const paper other;
   pool p(with(1));
-  const auto e = thrown_by<worker_died>([&] {
-    return p.apply(
-        [](const std::string& path) {
-          write_to("/dev/null");
-          std::fprintf(stderr, "before\n");
-          if (std::freopen(path.c_str(), "w", stderr) == nullptr) return 1;
-          std::fprintf(stderr, "after %d\n", ::fileno(stderr));
-          std::cerr << "cerr\n";
-          std::fflush(stderr);
-          ::_exit(9);
-          return 0;
-        },
-        other.path);
-  });
+  auto result = p.apply_async(
+      [](const std::string& path) {
+        write_to("/dev/null");
+        std::fprintf(stderr, "before\n");
+        if (std::freopen(path.c_str(), "w", stderr) == nullptr) return 1;
+        std::fprintf(stderr, "after %d\n", ::fileno(stderr));
+        std::cerr << "cerr\n";
+        std::fflush(stderr);
+        ::_exit(9);
+        return 0;
+      },
+      other.path);
+  const auto e = thrown_by<worker_died>([&] { return result.get(ages); });
   EXPECT_EQ(e.stderr_tail().rfind("before\n", 0), 0u) << e.stderr_tail();
   EXPECT_NE(other.read().find("after 2\n"), std::string::npos) << other.read();
   EXPECT_NE(other.read().find("cerr\n"), std::string::npos) << other.read();

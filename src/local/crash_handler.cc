@@ -21,8 +21,8 @@
 #include "base/entry.h"
 #include "base/sys.h"
 
-// Weak: a fully static program has none, and does without.
-extern "C" __attribute__((weak)) void* dlvsym(void*, const char*, const char*) noexcept;
+// A fully static program has none, and does without.
+#pragma weak dlvsym
 
 namespace procpool::local {
 namespace {
@@ -55,7 +55,6 @@ static_assert(std::atomic<pid_t>::is_always_lock_free);
 
 struct registers {
 #if defined(__x86_64__)
-  static constexpr std::uintptr_t least_instruction = 1;
   static std::uintptr_t pc(const ucontext_t& c) noexcept {
     return static_cast<std::uintptr_t>(c.uc_mcontext.gregs[REG_RIP]);
   }

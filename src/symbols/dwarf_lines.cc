@@ -4,11 +4,12 @@
 #include <dlfcn.h>
 
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
-// Weak: a static program has neither, and is linked without a warning.
-extern "C" __attribute__((weak)) void* dlopen(const char*, int) noexcept(false);
-extern "C" __attribute__((weak)) void* dlsym(void* __restrict, const char* __restrict) noexcept;
+// A static program has neither, and is linked without a warning.
+#pragma weak dlopen
+#pragma weak dlsym
 
 namespace procpool::symbols {
 namespace {
