@@ -83,7 +83,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   } else {
     backend = std::make_unique<local::local_backend>(
         static_cast<std::uint32_t>(processes), options.start_method,
-        local::child_options{initializer, quota, finalizer});
+        local::child_options{initializer, quota, finalizer, options.crash_traces});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

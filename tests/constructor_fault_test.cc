@@ -50,7 +50,7 @@ bool cannot_fail(const std::string& call) {
   // counter is full, that is, when whoever is to be woken is about to wake anyway; its read, only
   // when there is nothing to read. futex_wake of a mapped word has no failure at all. munmap of a
   // whole mapping needs nothing that could be missing.
-  static const std::set<std::string> such{"waitid", "waitpid", "read",
+  static const std::set<std::string> such{"waitid", "waitpid", "wait4",     "read",
                                           "write",  "munmap",  "futex_wake"};
   return such.contains(call);
 }

@@ -66,6 +66,23 @@ TEST(EntryTest, NamesOtherModulesToo) {
   EXPECT_EQ(base::find_code(t), place);
 }
 
+TEST(EntryTest, NamesInAHandlerWhatWasKnownBefore) {
+  const token t = base::name(address(twice));
+  const auto place = reinterpret_cast<std::uintptr_t>(address(twice));
+  EXPECT_EQ(base::name_in_handler(place), t);
+  EXPECT_EQ(base::name_in_handler(0x10), (token{0, 0x10}));
+  EXPECT_EQ(base::name_in_handler(0), (token{0, 0}));
+  EXPECT_EQ(base::name_in_handler(~std::uintptr_t{0}), (token{0, ~std::uint64_t{0}}));
+}
+
+TEST(EntryTest, KnowsTheFilesOfModules) {
+  EXPECT_EQ(base::path_of(base::name(address(twice)).module), "") << "the program's is its own";
+  const void* c_library = ::dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+  EXPECT_NE(base::path_of(base::name(c_library).module).value_or("").find("/libc"),
+            std::string::npos);
+  EXPECT_EQ(base::path_of(1), std::nullopt);
+}
+
 TEST(EntryTest, TokensDoNotDependOnWhereTheModuleIsLoaded) {
   // Executed again, the program lies elsewhere; it answers with its token of the same constant.
   if (const char* out = std::getenv("ENTRY_TEST_TOKEN"); out != nullptr) {

@@ -35,6 +35,48 @@ TEST(WorkerDied, SaysWhatTheStatusSays) {
   EXPECT_EQ(real_time, "procpool: worker 1 was killed by signal 40 while running item 0");
 }
 
+TEST(WorkerDied, SaysInOneLineWhatIsKnown) {
+  const auto of = [](worker_died::details known) {
+    return worker_died(7, W_EXITCODE(0, SIGABRT), 2,
+                       std::make_shared<const worker_died::details>(std::move(known)));
+  };
+  const std::string begin =
+      "procpool: worker 7 was killed by signal 6 (SIGABRT) while running item 2";
+  EXPECT_EQ(of({}).what(), begin);
+  EXPECT_EQ(of({}).cause(), worker_died::cause_type::signalled);
+  worker_died::details known;
+  known.fault_address = 0;
+  EXPECT_EQ(of(known).what(), begin + ": fault at address 0x0");
+  known.exception = {"some::type", "two\nlines\t\x01 \n"};
+  EXPECT_EQ(of(known).what(), begin + ": some::type: two lines  ");
+  known.exception = {"some::type", ""};
+  EXPECT_EQ(of(known).what(), begin + ": some::type");
+  known.exception = {"", "free(): invalid pointer\n"};
+  EXPECT_EQ(of(known).what(), begin + ": free(): invalid pointer");
+}
+
+TEST(WorkerDied, HasACauseThatTheStatusTells) {
+  const auto cause = [](int status) { return worker_died(1, status, 0).cause(); };
+  using cause_type = worker_died::cause_type;
+  for (const int s : {SIGKILL, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, 40, 64})
+    EXPECT_EQ(cause(W_EXITCODE(0, s)), cause_type::killed) << s;
+  for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPIPE, SIGALRM,
+                      SIGXCPU, SIGXFSZ})
+    EXPECT_EQ(cause(W_EXITCODE(0, s)), cause_type::signalled) << s;
+  EXPECT_EQ(cause(W_EXITCODE(9, 0)), cause_type::exited);
+}
+
+TEST(WorkerDied, IsCopiedWithAllItKnows) {
+  worker_died::details known;
+  known.stderr_tail = "words";
+  const worker_died one(7, 0, 2, std::make_shared<const worker_died::details>(known));
+  const worker_died two = one;
+  EXPECT_EQ(two.known(), one.known());
+  EXPECT_EQ(two.stderr_tail(), "words");
+  EXPECT_STREQ(two.what(), one.what());
+  EXPECT_TRUE(std::is_nothrow_copy_constructible_v<worker_died>);
+}
+
 TEST(RemoteInfo, ALocalExceptionHasNoRemoteInfo) {
   EXPECT_EQ(remote_info::of(std::runtime_error("here")), nullptr);
   EXPECT_EQ(remote_info::of(timeout_error()), nullptr);

@@ -108,13 +108,29 @@ int run(int by) {
 int decode(const deadly<false>& d) { return d.by; }
 deadly<true> encode(int by) { return {by}; }
 
+/// Of a signal that our handlers do not see nobody knows who sent it: it is the kind that others
+/// send, or the kind that one brings upon oneself.
+worker_died::cause_type cause_of(const way& by) {
+  switch (by.signal) {
+    case 0:
+      return worker_died::cause_type::exited;
+    case SIGKILL:
+    case SIGTERM:
+    case SIGHUP:
+    case SIGQUIT:
+    case SIGUSR1:
+      return worker_died::cause_type::killed;
+    default:
+      return worker_died::cause_type::signalled;
+  }
+}
+
 void expect_death(const std::exception_ptr& error, const way& by, std::size_t index) {
   const auto e = thrown_by<worker_died>(error);
   EXPECT_EQ(e.pid(), shared[0].load());
   EXPECT_EQ(e.signal(), by.signal);
   EXPECT_EQ(e.exit_code(), by.exit_code);
-  EXPECT_EQ(e.cause(),
-            by.signal != 0 ? worker_died::cause_type::signalled : worker_died::cause_type::exited);
+  EXPECT_EQ(e.cause(), cause_of(by));
   EXPECT_EQ(e.index(), index);
   EXPECT_NE(std::string(e.what()).find(by.name), std::string::npos) << e.what();
   EXPECT_NE(std::string(e.what()).find(std::to_string(e.pid())), std::string::npos) << e.what();

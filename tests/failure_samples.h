@@ -96,6 +96,18 @@ known_type known(const char* name, const char* type, Args&&... args) {
           type};
 }
 
+/// All that can be known of a worker's end.
+inline std::shared_ptr<const worker_died::details> story() {
+  auto known = std::make_shared<worker_died::details>();
+  known->cause = worker_died::cause_type::out_of_memory;
+  known->fault_address = 0xfedcba9876543210;
+  known->stack = stacktrace({{1, 2}, {0, 3}, {~std::uint64_t{0}, ~std::uint64_t{0}}});
+  known->exception = {"some::type", std::string("a text\nwith a\0 in it", 20)};
+  known->usage = {std::chrono::microseconds(1), std::chrono::microseconds(2), 3};
+  known->stderr_tail = "last\nwords\n";
+  return known;
+}
+
 #define TYPE(E, ...) known<E>(#E, #E __VA_OPT__(, ) __VA_ARGS__)
 
 /// One of each type in the core's table.
@@ -139,7 +151,7 @@ inline std::vector<known_type> known_types() {
       TYPE(procpool::serialization_error, "words"),
       TYPE(procpool::remote_error, "some_type: words"),
       TYPE(procpool::wrong_process),
-      TYPE(procpool::worker_died, 77, SIGSEGV, 3),
+      TYPE(procpool::worker_died, 77, SIGSEGV, 3, story()),
   };
 }
 

@@ -186,6 +186,27 @@ TEST(WorkerDied, KeepsItsNumbersOnTheWay) {
   }
 }
 
+TEST(WorkerDied, KeepsItsStoryOnTheWay) {
+  const auto known = story();
+  const worker_died thrown(1234, W_EXITCODE(0, SIGKILL), 3, known);
+  expect<worker_died>(there_and_back(std::make_exception_ptr(thrown)), [&](const worker_died& e) {
+    EXPECT_STREQ(e.what(), thrown.what());
+    EXPECT_EQ(e.cause(), known->cause);
+    EXPECT_EQ(e.fault_address(), known->fault_address);
+    ASSERT_EQ(e.stack().size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(e.stack().places()[i].module, known->stack.places()[i].module);
+      EXPECT_EQ(e.stack().places()[i].offset, known->stack.places()[i].offset);
+    }
+    EXPECT_EQ(e.exception().type, known->exception.type);
+    EXPECT_EQ(e.exception().text, known->exception.text);
+    EXPECT_EQ(e.usage().user_time, known->usage.user_time);
+    EXPECT_EQ(e.usage().system_time, known->usage.system_time);
+    EXPECT_EQ(e.usage().max_rss, 3u);
+    EXPECT_EQ(e.stderr_tail(), known->stderr_tail);
+  });
+}
+
 // ---- types that are not in the table ------------------------------------------------------------
 
 struct stranger {

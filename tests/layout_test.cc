@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 1);
+static_assert(version == 2);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -68,8 +68,25 @@ static_assert(offsetof(window, start) == 12);
 static_assert(offsetof(window, state) == 16);
 static_assert(offsetof(window, tasks) == 64);
 static_assert(offsetof(window, replies) == 64 + 256 * 256);
-static_assert(sizeof(window) == 64 + 2 * 256 * 256);
-static_assert(results_at == 33 * 4096 && results_at >= sizeof(window));
+static_assert(offsetof(window, last) == 64 + 2 * 256 * 256);
+static_assert(offsetof(window, printed) == offsetof(window, last) + 2368);
+static_assert(results_at == 34 * 4096 && results_at >= sizeof(window));
+
+// ---- the last words
+static_assert(offsetof(crash, signal) == 0);
+static_assert(offsetof(crash, code) == 4);
+static_assert(offsetof(crash, sender) == 8);
+static_assert(offsetof(crash, frames) == 12);
+static_assert(offsetof(crash, address) == 16);
+static_assert(offsetof(crash, type_size) == 24);
+static_assert(offsetof(crash, text_size) == 28);
+static_assert(offsetof(crash, stack) == 32);
+static_assert(offsetof(crash, type) == 32 + 64 * 16);
+static_assert(offsetof(crash, text) == 32 + 64 * 16 + 256);
+static_assert(sizeof(crash) == 2336);
+static_assert(offsetof(stderr_ring, end) == 0);
+static_assert(offsetof(stderr_ring, bytes) == 8);
+static_assert(sizeof(stderr_ring) == 8 + 2048);
 
 static_assert(static_cast<std::uint32_t>(worker_state::starting) == 0);
 static_assert(static_cast<std::uint32_t>(worker_state::ready) == 1);

@@ -7,8 +7,12 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -88,18 +92,52 @@ class wrong_process : public std::logic_error {
             "procpool: this pool belongs to another process; make one after the fork") {}
 };
 
+/// What a process has used in all its life, as getrusage(2) counts.
+struct resource_usage {
+  std::chrono::microseconds user_time{0};
+  std::chrono::microseconds system_time{0};
+  std::size_t max_rss = 0;  ///< bytes; of a forked process, what it shared with its parent as well
+};
+
+/// An exception that nobody caught, as far as it could be noted.
+struct uncaught_exception {
+  std::string type;  ///< demangled; empty: there was none
+  std::string text;  ///< its what(), or the text that was thrown
+  [[nodiscard]] bool empty() const noexcept { return type.empty() && text.empty(); }
+};
+
 /// The process ended under the task: a signal, exit(), _exit(), abort(), pthread_exit(), a kill
 /// from outside. The item it was running failed with this; everything else the worker held was
 /// re-run.
+///
+/// Copies share what is known; reading it is free but for the names in stack(). From any thread.
 class worker_died : public error {
  public:
   enum class cause_type {
-    exited,     ///< it left by itself: exit_code() says how
-    signalled,  ///< a signal ended it: signal() says which
+    exited,         ///< it left by itself: exit_code() says how
+    signalled,      ///< its own doing: a fault, abort(), raise(), a limit it ran into
+    killed,         ///< another process sent the signal, or it is one that others send: SIGKILL,
+                    ///< SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, the real-time ones
+    out_of_memory,  ///< the kernel killed it for want of memory, as its cgroup's counter says
   };
 
-  /// `status` as wait(2) reports it; `index`: the item's place in its call's input.
-  worker_died(pid_t pid, int status, std::size_t index);
+  /// What is known of the end besides the wait status.
+  struct details {
+    std::optional<cause_type> cause;  ///< nothing: what the status tells
+    std::optional<std::uintptr_t> fault_address;
+    stacktrace stack;
+    uncaught_exception exception;
+    resource_usage usage;
+    std::string stderr_tail;
+  };
+
+  /// `status` as wait(2) reports it; `index`: the item's place in its call's input; `known`: may be
+  /// null.
+  worker_died(pid_t pid, int status, std::size_t index,
+              std::shared_ptr<const details> known = nullptr);
+
+  /// Worker, signal or exit code, item, and the fault's address or the exception, in one line.
+  [[nodiscard]] const char* what() const noexcept override;
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// What it passed to exit(); -1 when a signal ended it.
@@ -110,10 +148,32 @@ class worker_died : public error {
   /// The place in the call's input of the item it died under; 0 for apply.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
 
+  /// Of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP): the address that was touched, or of the
+  /// instruction. Nothing for a signal that was sent, and when the processor does not tell (a
+  /// non-canonical address).
+  [[nodiscard]] std::optional<std::uintptr_t> fault_address() const noexcept {
+    return known_->fault_address;
+  }
+  /// Where it crashed, as far down as the task; at most 64 frames. Of the thread that got the
+  /// signal. Empty after any other end, with pool_options::crash_traces off, and when the user's
+  /// own handler took the signal; of a thread other than the worker's main one also after a stack
+  /// overflow.
+  [[nodiscard]] const stacktrace& stack() const noexcept { return known_->stack; }
+  /// What std::terminate was called for. Or, with no type: what the C library said as it aborted
+  /// ("free(): invalid pointer", a failed assert).
+  [[nodiscard]] const uncaught_exception& exception() const noexcept { return known_->exception; }
+  [[nodiscard]] const resource_usage& usage() const noexcept { return known_->usage; }
+  /// The last lines, up to 2 KiB, that it wrote to C's stderr or to std::cerr and std::clog. What
+  /// went to descriptor 2 by write(2), or from a program it started, is not seen.
+  [[nodiscard]] const std::string& stderr_tail() const noexcept { return known_->stderr_tail; }
+
+  [[nodiscard]] const std::shared_ptr<const details>& known() const noexcept { return known_; }
+
  private:
   pid_t pid_;
   int status_;
   std::size_t index_;
+  std::shared_ptr<const details> known_;  // never null
 };
 
 /// What is known of the far side of an exception that a task threw. Every class-type exception

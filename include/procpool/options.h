@@ -51,6 +51,12 @@ struct pool_options {
   /// Replace a worker after it has called f this many times; 0: never. Exact for every chunksize.
   int max_tasks_per_child = 0;
   procpool::start_method start_method = procpool::start_method::fork;
+  /// What a worker does for worker_died to have a stack, an exception and the last of stderr: it
+  /// handles the signals of crashes (those that have their default action when it starts; a handler
+  /// that a task installs replaces ours, and core files are as they would be), puts a handler
+  /// before that of std::terminate, and lets C's stderr, std::cerr and std::clog pass through code
+  /// of ours. false: none of it; cause, signal, exit code and usage are known all the same.
+  bool crash_traces = true;
   /// Run in every worker that leaves as agreed (the pool closed, max_tasks_per_child reached),
   /// after its last task's reply is on its way and before its state is destroyed; not in one whose
   /// initializer failed, and not when it dies or is killed (terminate). What it throws is dropped:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/cpus.h"
 
-#include <fcntl.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -9,28 +8,11 @@
 #include <charconv>
 #include <cstdint>
 
-#include "base/fd.h"
+#include "base/cgroup.h"
 #include "base/sys.h"
 
 namespace procpool::base {
 namespace {
-
-std::string read_small(const std::string& path) {
-  fd file(sys::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return {};
-  std::array<char, 4096> text;
-  ssize_t n = sys::read(file.get(), text.data(), text.size());
-  return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
-}
-
-/// This process's place in the cgroup v2 hierarchy: the line "0::/path" of cgroups(7).
-std::string own_cgroup() {
-  std::string all = read_small("/proc/self/cgroup");
-  std::size_t at = all.rfind("0::/", 0) == 0 ? 0 : all.find("\n0::/");
-  if (at == std::string::npos) return {};
-  at = all.find('/', at);
-  return all.substr(at, all.find('\n', at) - at);
-}
 
 int affinity() {
   // Larger machines than cpu_set_t's 1024 CPUs: the kernel says EINVAL until the mask is large
@@ -59,7 +41,7 @@ int cpus_of_quota(const std::string& cpu_max) {
 int usable_cpus() {
   int cpus = affinity();
   for (std::string group = own_cgroup(); !group.empty();) {
-    std::string dir = "/sys/fs/cgroup" + group;
+    const std::string dir = cgroup_directory(group);
     if (int quota = cpus_of_quota(read_small(dir + "/cpu.max")); quota > 0)
       cpus = std::min(cpus, quota);
     if (group == "/") break;

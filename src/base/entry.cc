@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/modules.h"
 #include "procpool/detail/code.h"
 #include "procpool/error.h"
@@ -69,14 +70,6 @@ struct table {
 
 // No lock of ours guards it: a fork at any moment leaves the child a whole table.
 std::atomic<const table*> newest{nullptr};
-
-// FNV-1a.
-std::uint64_t hash(const std::byte* from, std::size_t size, std::uint64_t h) noexcept {
-  for (std::size_t k = 0; k < size; ++k)
-    h = (h ^ std::to_integer<std::uint64_t>(from[k])) * 0x100000001b3;
-  return h;
-}
-constexpr std::uint64_t hash_start = 0xcbf29ce484222325;
 
 const std::byte* at(const dl_phdr_info& info, const ElfW(Phdr) & segment) noexcept {
   return reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
@@ -246,6 +239,19 @@ bool is_loaded(std::uint64_t id) { return current().by_id(id) != nullptr; }
 
 std::uint64_t modules_seen() noexcept {
   return reinterpret_cast<std::uintptr_t>(newest.load(std::memory_order_relaxed));
+}
+
+token name_in_handler(std::uintptr_t address) noexcept {
+  if (const table* known = newest.load(std::memory_order_acquire))
+    for (const module& m : known->modules)
+      if (m.holding(address - m.base, 1) != nullptr) return {m.id, address - m.base};
+  return {0, address};
+}
+
+std::optional<std::string> path_of(std::uint64_t id) {
+  const module* m = current().by_id(id);
+  if (m == nullptr) return std::nullopt;
+  return m->path;
 }
 
 const void* find(token t) noexcept { return find(t, 1, 0); }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -38,6 +39,14 @@ std::vector<module_name> modules();
 [[nodiscard]] bool is_loaded(std::uint64_t id);
 /// Is another number when name() or find() has noticed that modules came or went. Costs a load.
 std::uint64_t modules_seen() noexcept;
+
+/// As name(), in a signal handler: takes no lock and asks nobody, so it knows the modules as they
+/// were when somebody last called another function of these; {0, address} in none of them.
+token name_in_handler(std::uintptr_t address) noexcept;
+
+/// The file of the module, as the loader knows it: empty for the program itself, without a slash
+/// for what has no file (the vdso); nothing when no such module is loaded here. From any thread.
+std::optional<std::string> path_of(std::uint64_t module);
 
 /// Null when the module is not loaded here, or has nothing at the offset. From any thread.
 const void* find(token t) noexcept;

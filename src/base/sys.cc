@@ -131,6 +131,21 @@ ssize_t write(int fd, const void* from, std::size_t size) noexcept {
   return restart([&] { return ::write(fd, from, size); });
 }
 
+ssize_t pread(int fd, void* to, std::size_t size, off_t offset) noexcept {
+  PROCPOOL_FAIL(pread, -1);
+  return restart([&] { return ::pread(fd, to, size, offset); });
+}
+
+int fstat(int fd, struct ::stat* to) noexcept {
+  PROCPOOL_FAIL(fstat, -1);
+  return ::fstat(fd, to);
+}
+
+ssize_t readlink(const char* path, char* to, std::size_t size) noexcept {
+  PROCPOOL_FAIL(readlink, -1);
+  return ::readlink(path, to, size);
+}
+
 int eventfd(unsigned value, int flags) noexcept {
   PROCPOOL_FAIL(eventfd, -1);
   return ::eventfd(value, flags);
@@ -212,6 +227,11 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept {
   return restart([&] { return ::waitpid(pid, status, options); });
 }
 
+pid_t wait4(pid_t pid, int* status, int options, struct ::rusage* usage) noexcept {
+  PROCPOOL_FAIL(wait4, -1);
+  return restart([&] { return ::wait4(pid, status, options, usage); });
+}
+
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
   PROCPOOL_FAIL(waitid, -1);
   return restart([&] { return ::waitid(type, id, info, options); });
@@ -242,6 +262,8 @@ pid_t getpid() noexcept { return ::getpid(); }
 
 pid_t getppid() noexcept { return ::getppid(); }
 
+pid_t gettid() noexcept { return ::gettid(); }
+
 int sigaction(int signal, const struct ::sigaction* action, struct ::sigaction* old) noexcept {
   PROCPOOL_FAIL(sigaction, -1);
   return ::sigaction(signal, action, old);
@@ -253,6 +275,20 @@ int thread_sigmask(int how, const sigset_t* set, sigset_t* old) noexcept {
   errno = error;
   return -1;
 }
+
+int sigaltstack(const stack_t* stack, stack_t* old) noexcept {
+  PROCPOOL_FAIL(sigaltstack, -1);
+  return ::sigaltstack(stack, old);
+}
+
+int queue_signal(pid_t thread, int signal, siginfo_t* info) noexcept {
+  PROCPOOL_FAIL(queue_signal, -1);
+  return static_cast<int>(::syscall(SYS_rt_tgsigqueueinfo, ::getpid(), thread, signal, info));
+}
+
+void pause() noexcept { ::pause(); }
+
+void alarm(unsigned seconds) noexcept { ::alarm(seconds); }
 
 int getcpu() noexcept { return ::sched_getcpu(); }
 

@@ -13,6 +13,8 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
@@ -64,6 +66,9 @@ int dup2(int fd, int number) noexcept;
 int fcntl(int fd, int command, int argument = 0) noexcept;
 ssize_t read(int fd, void* to, std::size_t size) noexcept;
 ssize_t write(int fd, const void* from, std::size_t size) noexcept;
+ssize_t pread(int fd, void* to, std::size_t size, off_t offset) noexcept;
+int fstat(int fd, struct ::stat* to) noexcept;
+ssize_t readlink(const char* path, char* to, std::size_t size) noexcept;
 int eventfd(unsigned value, int flags) noexcept;
 int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
 
@@ -92,6 +97,7 @@ int spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* action
 int execve(const char* path, char* const* argv, char* const* envp) noexcept;
 [[noreturn]] void _exit(int status) noexcept;
 pid_t waitpid(pid_t pid, int* status, int options) noexcept;
+pid_t wait4(pid_t pid, int* status, int options, struct ::rusage* usage) noexcept;
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;
 int kill(pid_t pid, int signal) noexcept;
 /// Linux 5.3.
@@ -100,10 +106,18 @@ int pidfd_send_signal(int pidfd, int signal) noexcept;
 int prctl(int option, unsigned long argument) noexcept;
 pid_t getpid() noexcept;
 pid_t getppid() noexcept;
+pid_t gettid() noexcept;
 
 int sigaction(int signal, const struct ::sigaction* action, struct ::sigaction* old) noexcept;
 /// The calling thread's mask; pthread_sigmask, with its error number put into errno.
 int thread_sigmask(int how, const sigset_t* set, sigset_t* old) noexcept;
+
+int sigaltstack(const stack_t* stack, stack_t* old) noexcept;
+/// A signal for one thread of this process, with whatever siginfo: rt_tgsigqueueinfo.
+int queue_signal(pid_t thread, int signal, siginfo_t* info) noexcept;
+/// Until a signal's handler has run.
+void pause() noexcept;
+void alarm(unsigned seconds) noexcept;
 
 /// The CPU this thread runs on, or -1.
 int getcpu() noexcept;

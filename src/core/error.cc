@@ -5,10 +5,17 @@
 #include <string.h>  // sigabbrev_np
 #include <sys/wait.h>
 
+#include <array>
+#include <charconv>
+#include <csignal>
 #include <string>
+#include <utility>
 
 namespace procpool {
 namespace {
+
+using details = worker_died::details;
+using cause_type = worker_died::cause_type;
 
 std::string ending(int status) {
   if (!WIFSIGNALED(status)) return "exited with code " + std::to_string(WEXITSTATUS(status));
@@ -19,14 +26,63 @@ std::string ending(int status) {
   return text;
 }
 
+std::string hexadecimal(std::uintptr_t value) {
+  std::array<char, 2 * sizeof value> digits{};
+  return {digits.begin(), std::to_chars(digits.begin(), digits.end(), value, 16).ptr};
+}
+
+// In one line, whatever the worker wrote.
+std::string flat(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  return text;
+}
+
+std::string reason(const details& known) {
+  if (!known.exception.empty()) {
+    const auto& [type, text] = known.exception;
+    return ": " + flat(type.empty() || text.empty() ? type + text : type + ": " + text);
+  }
+  if (known.fault_address) return ": fault at address 0x" + hexadecimal(*known.fault_address);
+  if (known.cause == cause_type::out_of_memory) return ": out of memory";
+  return {};
+}
+
+std::shared_ptr<const details> nothing() {
+  static const auto none = std::make_shared<const details>();
+  return none;
+}
+
+// What a status alone tells: who can have sent such a signal.
+cause_type cause_of(int status) noexcept {
+  if (!WIFSIGNALED(status)) return cause_type::exited;
+  switch (const int number = WTERMSIG(status); number) {
+    case SIGKILL:
+    case SIGTERM:
+    case SIGHUP:
+    case SIGINT:
+    case SIGQUIT:
+    case SIGUSR1:
+    case SIGUSR2:
+      return cause_type::killed;
+    default:
+      return number >= SIGSYS + 1 ? cause_type::killed : cause_type::signalled;
+  }
+}
+
 }  // namespace
 
-worker_died::worker_died(pid_t pid, int status, std::size_t index)
+worker_died::worker_died(pid_t pid, int status, std::size_t index,
+                         std::shared_ptr<const details> known)
     : error("procpool: worker " + std::to_string(pid) + " " + ending(status) +
-            " while running item " + std::to_string(index)),
+            " while running item " + std::to_string(index) + (known ? reason(*known) : "")),
       pid_(pid),
       status_(status),
-      index_(index) {}
+      index_(index),
+      known_(known ? std::move(known) : nothing()) {}
+
+const char* worker_died::what() const noexcept { return error::what(); }
 
 int worker_died::exit_code() const noexcept {
   return WIFSIGNALED(status_) ? -1 : WEXITSTATUS(status_);
@@ -35,7 +91,7 @@ int worker_died::exit_code() const noexcept {
 int worker_died::signal() const noexcept { return WIFSIGNALED(status_) ? WTERMSIG(status_) : 0; }
 
 worker_died::cause_type worker_died::cause() const noexcept {
-  return WIFSIGNALED(status_) ? cause_type::signalled : cause_type::exited;
+  return known_->cause.value_or(cause_of(status_));
 }
 
 remote_info::~remote_info() = default;

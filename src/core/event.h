@@ -5,20 +5,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <span>
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "procpool/error.h"
 
 namespace procpool::core {
 
 using worker_id = std::uint32_t;
 using task_id = std::uint32_t;
 
-/// How a process ended: its pid and status as wait(2) reports it.
+/// How a process ended: its pid and status as wait(2) reports it, and what else is known (null:
+/// nothing).
 struct fate {
   int pid = 0;
   int status = 0;
+  std::shared_ptr<const worker_died::details> known = nullptr;
 };
 
 /// The worker's initializer is done: it takes tasks.

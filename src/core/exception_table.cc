@@ -7,6 +7,7 @@
 
 #include <any>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <future>
@@ -159,19 +160,53 @@ std::exception_ptr to_remote_error(reader& in, far_side&& from) {
 
 // ---- procpool's own: a pool inside a worker throws them there -----------------------------------
 
+void put_details(writer& out, const worker_died::details& known, worker_died::cause_type cause) {
+  put_number(out, static_cast<std::uint32_t>(cause));
+  put_number<std::uint8_t>(out, known.fault_address ? 1 : 0);
+  put_number<std::uint64_t>(out, known.fault_address.value_or(0));
+  put_places(out, known.stack.places());
+  put_text(out, known.exception.type);
+  put_text(out, known.exception.text);
+  put_number<std::int64_t>(out, known.usage.user_time.count());
+  put_number<std::int64_t>(out, known.usage.system_time.count());
+  put_number<std::uint64_t>(out, known.usage.max_rss);
+  put_text(out, known.stderr_tail);
+}
+
+std::shared_ptr<const worker_died::details> get_details(reader& in) {
+  using cause_type = worker_died::cause_type;
+  auto known = std::make_shared<worker_died::details>();
+  const auto cause = get_number<std::uint32_t>(in);
+  if (cause > static_cast<std::uint32_t>(cause_type::out_of_memory))
+    throw serialization_error("procpool: no cause of worker_died");
+  known->cause = static_cast<cause_type>(cause);
+  const bool has_address = get_number<std::uint8_t>(in) != 0;
+  const auto address = get_number<std::uint64_t>(in);
+  if (has_address) known->fault_address = static_cast<std::uintptr_t>(address);
+  known->stack = stacktrace(get_places(in));
+  known->exception.type = get_text(in);
+  known->exception.text = get_text(in);
+  known->usage.user_time = std::chrono::microseconds(get_number<std::int64_t>(in));
+  known->usage.system_time = std::chrono::microseconds(get_number<std::int64_t>(in));
+  known->usage.max_rss = static_cast<std::size_t>(get_number<std::uint64_t>(in));
+  known->stderr_tail = get_text(in);
+  return known;
+}
+
 void encode_worker_died(writer& out, const std::exception& e) {
   const auto& error = static_cast<const worker_died&>(e);
   put_number(out, error.pid());
   put_number(
       out, error.signal() != 0 ? W_EXITCODE(0, error.signal()) : W_EXITCODE(error.exit_code(), 0));
   put_number<std::uint64_t>(out, error.index());
+  put_details(out, *error.known(), error.cause());
 }
 
 std::exception_ptr to_worker_died(reader& in, far_side&& from) {
   const auto pid = get_number<pid_t>(in);
   const auto status = get_number<int>(in);
   const auto index = get_number<std::uint64_t>(in);
-  return make_rethrown(worker_died(pid, status, index), std::move(from));
+  return make_rethrown(worker_died(pid, status, index, get_details(in)), std::move(from));
 }
 
 // ---- the table ----------------------------------------------------------------------------------

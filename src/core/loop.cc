@@ -171,8 +171,8 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
       read_by(d, r, t);
       d.answered = false;
       if (left->started)
-        d.error = std::make_exception_ptr(
-            worker_died(e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done));
+        d.error = std::make_exception_ptr(worker_died(
+            e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done, e.how.known));
       out.push_back(std::move(d));
     }
     if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));

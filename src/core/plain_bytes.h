@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "procpool/detail/buffer.h"
+#include "procpool/error.h"
+#include "procpool/stacktrace.h"
 
 namespace procpool::core {
 
@@ -38,6 +41,21 @@ inline std::span<const std::byte> get_bytes(detail::reader& in) {
 inline std::string_view get_text(detail::reader& in) {
   const std::span<const std::byte> bytes = get_bytes(in);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// The frames of a stack.
+inline void put_places(detail::writer& out, const std::vector<detail::place>& places) {
+  put_number<std::uint64_t>(out, places.size());
+  out.raw(places.data(), places.size() * sizeof(detail::place));
+}
+
+inline std::vector<detail::place> get_places(detail::reader& in) {
+  const auto count = get_number<std::uint64_t>(in);
+  if (count > in.left() / sizeof(detail::place))
+    throw serialization_error("procpool: a stack that is longer than its bytes");
+  std::vector<detail::place> places(count);
+  in.raw(places.data(), places.size() * sizeof(detail::place));
+  return places;
 }
 
 }  // namespace procpool::core

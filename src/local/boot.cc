@@ -21,6 +21,7 @@ struct call_record {
 struct boot_record {
   std::uint32_t quota;
   std::uint32_t spawn;
+  std::uint32_t crash_traces;
   call_record initializer;
   call_record finalizer;
 };
@@ -60,8 +61,8 @@ std::size_t boot_size(const boot& b) noexcept {
 }
 
 void write_boot(const boot& b, shm::header& head, std::byte* at) {
-  const boot_record r{b.options.quota, b.spawn ? 1U : 0U, record_of(b.options.initializer),
-                      record_of(b.options.finalizer)};
+  const boot_record r{b.options.quota, b.spawn ? 1U : 0U, b.options.crash_traces ? 1U : 0U,
+                      record_of(b.options.initializer), record_of(b.options.finalizer)};
   std::memcpy(at, &r, sizeof r);
   write(b.options.finalizer, write(b.options.initializer, at + padded(sizeof r)));
   head.boot_at =
@@ -78,6 +79,7 @@ boot read_boot(const shm::segment& memory) {
   boot b;
   b.options.quota = r.quota;
   b.spawn = r.spawn != 0;
+  b.options.crash_traces = r.crash_traces != 0;
   b.options.initializer = read(r.initializer, at);
   b.options.finalizer = read(r.finalizer, at);
   return b;

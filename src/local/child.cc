@@ -9,6 +9,8 @@
 #include "core/context.h"
 #include "core/failure.h"
 #include "core/worker.h"
+#include "local/crash_handler.h"
+#include "local/stderr_tee.h"
 #include "shm/channel.h"
 #include "shm/module_list.h"
 
@@ -62,6 +64,10 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
         return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
       });
   core::enter_worker(here);
+  if (options.crash_traces) {
+    note_crashes(own.last, reinterpret_cast<const void*>(&core::work));
+    keep_stderr(own.printed);
+  }
   core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }
 

@@ -19,6 +19,7 @@ struct child_options {
   call initializer;
   std::uint32_t quota = 0;
   call finalizer;
+  bool crash_traces = true;
 };
 
 /// What this process has not loaded is looked up in the parent's list from now on. Keeps a

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/sys.h"
+#include "local/autopsy.h"
 #include "local/boot.h"
 #include "local/executed.h"
 #include "process/program.h"
@@ -201,13 +202,18 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
 
 void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& to) {
   place& p = *places_[e.worker];
+  core::fate how = e.how;
+  if (!e.as_agreed) {
+    const shm::window& own = memory_->window_of(e.worker);
+    how.known = examine(how.pid, how.status, e.usage, own.last, own.printed, oom_);
+  }
   if (!e.was_up) {
     shm::worker_state state = p.channel.state();
     if (state != shm::worker_state::ready) {
       std::exception_ptr cause;
       if (state == shm::worker_state::failed)
-        cause = detail::decode_error(p.channel.failure(), e.how.pid);
-      supervisor_->failed_to_start(e.worker, e.how, std::move(cause));
+        cause = detail::decode_error(p.channel.failure(), how.pid);
+      supervisor_->failed_to_start(e.worker, how, std::move(cause));
       supervisor_->bury(e.worker);
       return;
     }
@@ -215,7 +221,7 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
   }
   core::worker_lost lost;
   lost.worker = e.worker;
-  lost.how = e.how;
+  lost.how = std::move(how);
   lost.retired = e.as_agreed;
   while (auto a = p.channel.read()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/entry.h"
 #include "base/fd.h"
 #include "core/backend.h"
@@ -106,6 +107,7 @@ class local_backend final : public core::backend {
   std::uint64_t modules_told_ = 0;      // base::modules_seen() then
   std::vector<std::uint64_t> told_of_;  // the modules' ids
   bool retiring_ = false;
+  base::oom_watch oom_;
   std::mutex arena_mutex_;
   shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock
 };

@@ -126,7 +126,10 @@ void supervisor::read(std::vector<ended>& to) {
       bool as_agreed = p.at == stage::leaving;
       p.at = stage::ended;
       p.suspicious = !as_agreed;
-      to.push_back({r->worker, how, was_up, as_agreed});
+      const resource_usage usage{std::chrono::microseconds(r->user_time),
+                                 std::chrono::microseconds(r->system_time),
+                                 static_cast<std::size_t>(r->max_rss)};
+      to.push_back({r->worker, how, was_up, as_agreed, usage});
     }
   }
   if (!gone_ && zygote_.dead()) {
@@ -154,8 +157,8 @@ void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
   why.by_initializer = has_initializer_;
   why.why = has_initializer_ ? "procpool: the initializer failed in several workers running"
                              : "procpool: several workers running ended before they were ready";
-  why.cause =
-      cause ? std::move(cause) : std::make_exception_ptr(worker_died(how.pid, how.status, 0));
+  why.cause = cause ? std::move(cause)
+                    : std::make_exception_ptr(worker_died(how.pid, how.status, 0, how.known));
   give_up(std::move(why));
 }
 

@@ -50,6 +50,7 @@ class supervisor {
     core::fate how;
     bool was_up;
     bool as_agreed;  ///< it had been told to leave, or said that it retires
+    resource_usage usage;
   };
   /// Takes in what the zygote reports; appends the ends.
   void read(std::vector<ended>& to);

@@ -48,8 +48,13 @@ struct report {
   std::uint32_t generation;
   std::int32_t pid;
   std::int32_t value;
+  std::uint32_t reserved = 0;
+  // ended: what it has used, in microseconds and bytes
+  std::int64_t user_time = 0;
+  std::int64_t system_time = 0;
+  std::int64_t max_rss = 0;
 };
-static_assert(sizeof(report) == 20 && std::is_trivially_copyable_v<report>);
+static_assert(sizeof(report) == 48 && std::is_trivially_copyable_v<report>);
 
 /// Whether what came in as one packet is such a message.
 inline bool makes_sense(const request& r) noexcept {

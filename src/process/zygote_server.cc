@@ -50,6 +50,10 @@ base::fd watch_children() {
   return base::fd(sys::check(sys::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
 }
 
+std::int64_t microseconds(const timeval& t) noexcept {
+  return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_usec;
+}
+
 // Single-threaded. Blocks in its poll only: a report that finds the socket full waits in a queue.
 class server {
  public:
@@ -186,13 +190,17 @@ void server::reap() {
   while (sys::read(signals_.get(), &ignored, sizeof ignored) > 0) {
   }
   int status = 0;
-  for (pid_t pid = 0; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
+  struct ::rusage used {};
+  for (pid_t pid = 0; (pid = sys::wait4(-1, &status, WNOHANG, &used)) > 0;) {
     PROCPOOL_STEP("zygote: child reaped, not reported");
     const auto c = std::find_if(children_.begin(), children_.end(),
                                 [&](const forked& each) { return each.pid == pid; });
     // As the first process of a pid namespace it is given strangers, too.
     if (c == children_.end()) continue;
-    const report r{report_kind::ended, c->worker, c->generation, pid, status};
+    report r{report_kind::ended, c->worker, c->generation, pid, status};
+    r.user_time = microseconds(used.ru_utime);
+    r.system_time = microseconds(used.ru_stime);
+    r.max_rss = used.ru_maxrss * 1024;
     children_.erase(c);
     say(r);
     PROCPOOL_STEP("zygote: end reported");

@@ -34,6 +34,7 @@ void parent_half::prepare(bool suspicious) noexcept {
   first.word.store(0, std::memory_order_relaxed);
   first.written.store(0, std::memory_order_relaxed);
   first.place.store(in_slot, std::memory_order_relaxed);
+  clear(window_.last, window_.printed);
   window_.start = tail_;
   window_.asleep.store(0, std::memory_order_relaxed);
   window_.state.store(static_cast<std::uint32_t>(worker_state::starting),

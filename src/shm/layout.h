@@ -13,10 +13,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shm/crash.h"
+
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -102,6 +104,8 @@ struct window {
   std::atomic<std::uint32_t> state;  // worker_state
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
+  alignas(64) crash last;  // the worker's last words
+  alignas(64) stderr_ring printed;
   // results follow at results_at
 };
 inline constexpr std::size_t results_at = (sizeof(window) + 4095) / 4096 * 4096;

@@ -139,6 +139,8 @@ window& segment::open_window(std::uint32_t worker) {
   void* mapped = sys::mmap(nullptr, window_size_, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_NORESERVE, memory_.get(), static_cast<off_t>(at));
   if (mapped == MAP_FAILED) sys::raise("mapping a worker's window");
+  // A core file would otherwise hold, and thereby allocate, all that could ever stand there.
+  sys::madvise(mapped, window_size_, MADV_DONTDUMP);
   memory_.reset();
   return *static_cast<window*>(mapped);
 }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Notes, in a worker, what it dies of, while it dies. In the worker's process alone; one a process.
+//
+// Signal handlers on a stack of their own write signal, address and frames into the window, then
+// let the same signal end the process by its default action, so that wait status and core file are
+// what they would have been. They call nothing that takes a lock: the frames are found by
+// libgcc's unwinder (lock-free with glibc 2.35 and later; a clock ends the process should it hang
+// with an older one), and named by the modules as they were known when the task began.
+#pragma once
+
+#include <cstdint>
+
+#include "shm/crash.h"
+
+namespace procpool::local {
+
+/// From now on; `to` as long as the process lives. Handles those signals of crashes whose
+/// disposition is the default one, and std::terminate, which then calls the handler that was there.
+/// The alternate stack is the calling thread's, which runs the tasks: other threads' handlers run
+/// on their own stacks. `outermost`: the function whose frame, and those below, nobody wants to
+/// see. Throws std::system_error.
+void note_crashes(shm::crash& to, const void* outermost);
+
+}  // namespace procpool::local
