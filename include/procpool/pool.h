@@ -326,8 +326,8 @@ class pool {
 template <class F, class... Args>
 requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... args) {
   using callable = typename detail::in_worker<F>::once;
-  detail::require_task<F, Args...>();
-  if constexpr (detail::task_is_good<F, Args...>) {
+  detail::require_task<callable, Args...>();
+  if constexpr (detail::task_is_good<callable, Args...>) {
     using shape =
         detail::invocation<callable, detail::argument_types<callable, Args...>, detail::stays>;
     auto made = std::make_shared<detail::encoded_call>();
