@@ -40,7 +40,8 @@ TEST(WorkerDied, SaysInOneLineWhatIsKnown) {
     return worker_died(7, W_EXITCODE(0, SIGABRT), 2,
                        std::make_shared<const worker_died::details>(std::move(known)));
   };
-  const std::string begin = "procpool: worker 7 was killed by signal 6 (SIGABRT) while running item 2";
+  const std::string begin =
+      "procpool: worker 7 was killed by signal 6 (SIGABRT) while running item 2";
   EXPECT_EQ(of({}).what(), begin);
   EXPECT_EQ(of({}).cause(), worker_died::cause_type::signalled);
   worker_died::details known;
