@@ -249,9 +249,9 @@ token name_in_handler(std::uintptr_t address) noexcept {
 }
 
 std::optional<std::string> path_of(std::uint64_t id) {
-  const module* m = current().by_id(id);
-  if (m == nullptr) return std::nullopt;
-  return m->path;
+  const module* known = current().by_id(id);
+  if (known == nullptr) return std::nullopt;
+  return known->path;
 }
 
 const void* find(token t) noexcept { return find(t, 1, 0); }

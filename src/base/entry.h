@@ -44,9 +44,10 @@ std::uint64_t modules_seen() noexcept;
 /// were when somebody last called another function of these; {0, address} in none of them.
 token name_in_handler(std::uintptr_t address) noexcept;
 
-/// The file of the module, as the loader knows it: empty for the program itself, without a slash
-/// for what has no file (the vdso); nothing when no such module is loaded here. From any thread.
-std::optional<std::string> path_of(std::uint64_t module);
+/// The file of the module with that id, as the loader knows it: empty for the program itself,
+/// without a slash for what has no file (the vdso); nothing when no such module is loaded here.
+/// From any thread.
+std::optional<std::string> path_of(std::uint64_t id);
 
 /// Null when the module is not loaded here, or has nothing at the offset. From any thread.
 const void* find(token t) noexcept;

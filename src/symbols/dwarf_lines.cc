@@ -7,8 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-// A static program has neither, and is linked without a warning.
-#pragma weak dlopen
+// Nobody links it for our sake: glibc before 2.34 has it in a library of its own.
 #pragma weak dlsym
 
 namespace procpool::symbols {
@@ -42,8 +41,11 @@ struct libdw {
 };
 
 std::shared_ptr<const libdw> load_libdw(const char* name) {
-  if (&::dlopen == nullptr || &::dlsym == nullptr) return nullptr;
-  void* library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (&::dlsym == nullptr) return nullptr;
+  // By name: a static program has a dlopen too, which would load a second C library, and whose
+  // mention is a warning of the linker's. It finds no names.
+  auto* load = reinterpret_cast<void* (*)(const char*, int)>(::dlsym(RTLD_DEFAULT, "dlopen"));
+  void* library = load != nullptr ? load(name, RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (library == nullptr) return nullptr;
   auto functions = std::make_shared<libdw>();
   bool whole = true;

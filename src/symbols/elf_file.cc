@@ -99,11 +99,11 @@ bool elf_file::read(const bytes& file) {
     shape = base::hash(reinterpret_cast<const std::byte*>(bounds), sizeof bounds, shape);
   }
   if (id_ == 0) {
-    for (const Elf64_Phdr& p : segments)
-      if (p.p_type == PT_LOAD && (p.p_flags & (PF_R | PF_W)) == PF_R) {
-        const auto content = file.table<std::byte>(p.p_offset, p.p_filesz);
-        text = base::hash(content.data(), content.size(), text);
-      }
+    for (const Elf64_Phdr& p : segments) {
+      if (p.p_type != PT_LOAD || (p.p_flags & (PF_R | PF_W)) != PF_R) continue;
+      const auto content = file.table<std::byte>(p.p_offset, p.p_filesz);
+      text = base::hash(content.data(), content.size(), text);
+    }
     id_ = text ^ shape;
   }
   if (id_ == 0) id_ = 1;

@@ -57,7 +57,7 @@ std::size_t of_the_task(const std::vector<stack_frame>& all) {
 }  // namespace
 
 std::string stack_frame::to_string() const {
-  const std::string where = file.empty() ? "" : file + ":" + std::to_string(line);
+  std::string where = file.empty() ? "" : file + ":" + std::to_string(line);
   if (!function.empty()) return where.empty() ? function : function + " at " + where;
   if (!where.empty()) return where;
   std::array<char, 16> digits{};
