@@ -173,11 +173,16 @@ constexpr decltype(auto) visit_fields(T& t, Visitor&& visit) {
 #undef PROCPOOL_ROW
 }
 
-/// types<...> of T's fields, without their constness.
+/// types<...> of T's fields, without their constness. No lambda: clang 14 cannot read one back from
+/// a precompiled header here.
+struct list_types {
+  template <class... F>
+  constexpr types<F...> operator()(const F&...) const {
+    return {};
+  }
+};
 template <class T>
-using field_types = decltype(visit_fields(std::declval<const T&>(), [](const auto&... f) {
-  return types<std::remove_const_t<std::remove_reference_t<decltype(f)>>...>{};
-}));
+using field_types = decltype(visit_fields(std::declval<const T&>(), list_types{}));
 
 #undef PROCPOOL_FIELDS
 #undef PROCPOOL_BRACES_0
