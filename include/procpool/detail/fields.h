@@ -173,16 +173,16 @@ constexpr decltype(auto) visit_fields(T& t, Visitor&& visit) {
 #undef PROCPOOL_ROW
 }
 
-// A function of its own: clang 14 breaks over a lambda within decltype in a precompiled header.
+/// types<...> of T's fields, without their constness. No lambda: clang 14 cannot read one back from
+/// a precompiled header here.
+struct list_types {
+  template <class... F>
+  constexpr types<F...> operator()(const F&...) const {
+    return {};
+  }
+};
 template <class T>
-constexpr auto list_fields(const T& t) {
-  return visit_fields(t, [](const auto&... f) {
-    return types<std::remove_const_t<std::remove_reference_t<decltype(f)>>...>{};
-  });
-}
-/// types<...> of T's fields, without their constness.
-template <class T>
-using field_types = decltype(list_fields(std::declval<const T&>()));
+using field_types = decltype(visit_fields(std::declval<const T&>(), list_types{}));
 
 #undef PROCPOOL_FIELDS
 #undef PROCPOOL_BRACES_0

@@ -201,10 +201,11 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
 
   template <class Call>
   static void keep_result(task_run & task, const Call& call) {
-    using result = std::invoke_result_t<const Call&>;
-    using kept = std::decay_t<result>;
-    constexpr bool can_keep = std::is_object_v<result> ||
-                              (!std::is_void_v<result> && std::is_constructible_v<kept, result>);
+    using returned = std::invoke_result_t<const Call&>;
+    using kept = std::decay_t<returned>;
+    constexpr bool can_keep =
+        std::is_object_v<returned> ||
+        (!std::is_void_v<returned> && std::is_constructible_v<kept, returned>);
     if constexpr (!can_keep) {
       static_cast<void>(call());  // void, or a reference to what cannot be copied
     } else {
