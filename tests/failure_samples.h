@@ -63,13 +63,14 @@ void expect(const std::exception_ptr& error, F check) {
     std::rethrow_exception(error);
   } catch (const E& e) {
     const std::type_info& type = *error.__cxa_exception_type();
-    if constexpr (detail::derivable<E>) {
+    if constexpr (!detail::derivable<E>)
+      EXPECT_TRUE(type == typeid(E)) << type.name();
+    else if constexpr (std::is_base_of_v<std::nested_exception, E>)
+      EXPECT_TRUE(type == typeid(detail::rethrown<E>)) << type.name();
+    else
       EXPECT_TRUE(type == typeid(detail::rethrown<E>) ||
                   type == typeid(detail::rethrown_with_cause<E>))
           << type.name();
-    } else {
-      EXPECT_TRUE(type == typeid(E)) << type.name();
-    }
     check(e);
   } catch (...) {
     ADD_FAILURE() << "thrown is a " << error.__cxa_exception_type()->name();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the C++ runtime's
 extern "C" _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
                                                     _Unwind_Exception_Class kind,
                                                     _Unwind_Exception* exception,

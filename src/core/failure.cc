@@ -9,6 +9,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -133,7 +134,7 @@ std::exception_ptr put_one(writer& out, const std::exception_ptr& error, const t
     return nullptr;
   }
   const thrown it(error);
-  const remote_info* before = it.as<remote_info>();
+  const auto* before = it.as<remote_info>();
   const std::string name = before != nullptr ? before->type : readable(it.as_written());
   l.type = name;
   if (before != nullptr) {
@@ -142,9 +143,9 @@ std::exception_ptr put_one(writer& out, const std::exception_ptr& error, const t
   } else if (error == where.error) {
     l.places.assign(where.places.begin(), where.places.end());
   }
-  bool done = false;
-  for (const std::type_info* type : it.classes()) done = done || put_as(out, it, *type, l);
-  if (!done) {
+  const std::vector<const std::type_info*> classes = it.classes();
+  if (std::none_of(classes.begin(), classes.end(),
+                   [&](const std::type_info* type) { return put_as(out, it, *type, l); })) {
     std::string value;
     if (const auto* e = it.as<std::exception>())
       value = what_of(e);

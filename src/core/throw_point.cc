@@ -14,6 +14,7 @@
 #include "base/entry.h"
 #include "core/thrown.h"
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the C++ runtime's
 extern "C" _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
                                                     _Unwind_Exception_Class kind,
                                                     _Unwind_Exception* exception,
@@ -38,15 +39,15 @@ thread_local constinit noted last{};
 /// Frames of the machinery that throws stand before those of the thrower, and none after.
 constexpr int deepest_machinery = 12;
 
-bool throws(std::uintptr_t function) noexcept {
-  const auto is = [function](auto* f) { return function == reinterpret_cast<std::uintptr_t>(f); };
-  return is(abi::__cxa_throw) || is(abi::__cxa_rethrow) || is(std::rethrow_exception) ||
-         is(__gxx_personality_v0);
+template <class F>
+bool starts_at(std::uintptr_t function, F* f) noexcept {
+  return function == reinterpret_cast<std::uintptr_t>(f);
 }
 
 struct walk {
   noted& to;
   int seen = 0;
+  int skip = 0;
 };
 
 _Unwind_Reason_Code step(_Unwind_Context* context, void* arg) {
@@ -54,9 +55,25 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* arg) {
   int before = 0;
   const std::uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   if (pc == 0) return _URC_END_OF_STACK;
-  if (w.seen++ < deepest_machinery && throws(_Unwind_GetRegionStart(context))) {
-    w.to.count = 0;
-    return _URC_NO_REASON;
+  if (w.seen++ < deepest_machinery) {
+    const auto function = static_cast<std::uintptr_t>(_Unwind_GetRegionStart(context));
+    if (starts_at(function, __gxx_personality_v0)) {
+      // It was called by the unwinder, that by the runtime: a sanitizer may stand before either, so
+      // that the names are its own.
+      w.to.count = 0;
+      w.skip = 2;
+      return _URC_NO_REASON;
+    }
+    if (starts_at(function, abi::__cxa_throw) || starts_at(function, abi::__cxa_rethrow) ||
+        starts_at(function, std::rethrow_exception)) {
+      w.to.count = 0;
+      w.skip = 0;
+      return _URC_NO_REASON;
+    }
+    if (w.skip > 0) {
+      --w.skip;
+      return _URC_NO_REASON;
+    }
   }
   if (w.to.count == most_frames) return _URC_END_OF_STACK;
   // A return address belongs to the call before it.

@@ -30,7 +30,7 @@ const void* upcast(const void* object, const std::type_info& from,
 thrown::thrown(const std::exception_ptr& error) noexcept : type_(error.__cxa_exception_type()) {
   // libstdc++'s exception_ptr is a pointer to the object, and does not give it away.
   static_assert(sizeof error == sizeof object_);
-  std::memcpy(&object_, &error, sizeof object_);
+  std::memcpy(&object_, static_cast<const void*>(&error), sizeof object_);
 }
 
 const std::type_info& thrown::as_written() const noexcept {
@@ -53,7 +53,7 @@ std::vector<const std::type_info*> thrown::classes() const {
       found.push_back(type);
   };
   if (dynamic_cast<const abi::__class_type_info*>(type_) != nullptr) add(type_);
-  for (std::size_t i = 0; i < found.size(); ++i) {
+  for (std::size_t i = 0; i < found.size(); ++i) {  // NOLINT(modernize-loop-convert): it grows
     if (const auto* one = dynamic_cast<const abi::__si_class_type_info*>(found[i])) {
       add(one->__base_type);
     } else if (const auto* more = dynamic_cast<const abi::__vmi_class_type_info*>(found[i])) {

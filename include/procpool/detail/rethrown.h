@@ -68,7 +68,7 @@ inline constexpr bool derivable = !std::is_final_v<E> && !virtual_base<E, std::r
                                   !virtual_base<E, std::logic_error>;
 
 template <class E>
-std::exception_ptr hold(E&& e) {
+std::exception_ptr hold(E e) {
   if constexpr (std::is_copy_constructible_v<E>) {
     return std::make_exception_ptr(std::move(e));
   } else {

@@ -12,6 +12,7 @@ namespace procpool::detail {
 /// Never thrown, never made. Its first virtual function is defined nowhere, so that no compiler
 /// makes a type_info for it: the library's is the only one.
 class [[gnu::visibility("default")]] throw_probe {
+ public:
   throw_probe() = delete;
   virtual ~throw_probe();
 };
