@@ -172,9 +172,12 @@ TEST(publish, leaves_nothing_when_writing_throws) {
 
 TEST(publish, a_forked_copy_takes_nothing_back) {
   fake_backend backend(1);
-  publish(backend, elsewhere, 7, write_text, 9).reset();
+  auto value = publish(backend, elsewhere, 7, write_text, 9);
+  const auto at = value->name().at;
+  value.reset();
   EXPECT_EQ(backend.blocks(), 1u);
   EXPECT_EQ(backend.withdrawals(), 0u);
+  backend.free({reinterpret_cast<std::byte*>(at), 0});
 }
 
 TEST(publish, ids_do_not_come_twice) {
