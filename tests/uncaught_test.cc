@@ -11,6 +11,12 @@
 
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
 /// What tests/children/uncaught.cc wrote to its standard error before it was aborted.
 std::string last_words(const char* way) {
   const std::string program =
@@ -51,6 +57,15 @@ TEST(Uncaught, TypesThatCannotComeBackAreNamedOnce) {
   const std::string text = last_words("unknown");
   EXPECT_TRUE(std::regex_search(
       text, std::regex("what\\(\\):  \\S*.*own_error\n  thrown in worker [0-9]+ at:\n    #0 \\S+")))
+      << text;
+}
+
+TEST(Uncaught, ACrashIsToldWithItsFrames) {
+  if (sanitized) GTEST_SKIP() << "the sanitizer handles the signals of crashes itself";
+  const std::string text = last_words("crash");
+  EXPECT_TRUE(std::regex_search(
+      text, std::regex("SIGSEGV\\) while running item 0: fault at address 0x10\n  crashed at:\n"
+                       "    #0 \\S+")))
       << text;
 }
 

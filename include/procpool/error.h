@@ -136,7 +136,8 @@ class worker_died : public error {
   worker_died(pid_t pid, int status, std::size_t index,
               std::shared_ptr<const details> known = nullptr);
 
-  /// Worker, signal or exit code, item, and the fault's address or the exception, in one line.
+  /// Worker, signal or exit code, item, and the fault's address or the exception, in one line; and
+  /// the first frames of stack(), when nobody catches it and std::terminate asks.
   [[nodiscard]] const char* what() const noexcept override;
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
@@ -174,6 +175,7 @@ class worker_died : public error {
   int status_;
   std::size_t index_;
   std::shared_ptr<const details> known_;  // never null
+  mutable std::string last_words_;        // kept for whoever was given them
 };
 
 /// What is known of the far side of an exception that a task threw. Every class-type exception

@@ -3,6 +3,8 @@
 
 #include <unwind.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 
@@ -39,6 +41,13 @@ bool asked_by_terminate() noexcept {
   walk w;
   _Unwind_Backtrace(step, &w);
   return w.found;
+}
+
+void append_first_frames(std::string& words, const stacktrace& stack) {
+  constexpr std::size_t most = 16;
+  const auto& frames = stack.frames();
+  for (std::size_t k = 0; k < std::min(frames.size(), most); ++k)
+    words.append("\n    #").append(std::to_string(k)).append(" ").append(frames[k].to_string());
 }
 
 }  // namespace procpool::detail

@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "core/asked_by_terminate.h"
+
 namespace procpool {
 namespace {
 
@@ -82,7 +84,18 @@ worker_died::worker_died(pid_t pid, int status, std::size_t index,
       index_(index),
       known_(known ? std::move(known) : nothing()) {}
 
-const char* worker_died::what() const noexcept { return error::what(); }
+const char* worker_died::what() const noexcept {
+  if (stack().empty() || !detail::asked_by_terminate()) return error::what();
+  try {
+    if (last_words_.empty()) {
+      last_words_ = std::string(error::what()) + "\n  crashed at:";
+      detail::append_first_frames(last_words_, stack());
+    }
+    return last_words_.c_str();
+  } catch (...) {  // no memory
+    return error::what();
+  }
+}
 
 int worker_died::exit_code() const noexcept {
   return WIFSIGNALED(status_) ? -1 : WEXITSTATUS(status_);

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "procpool/detail/rethrown.h"
 
-#include <algorithm>
-
 #include "core/asked_by_terminate.h"
 
 namespace procpool::detail {
 namespace {
-
-constexpr std::size_t frames_of_last_words = 16;
 
 /// What the far one said, with its type, if that is not said already.
 std::string last_words(const remote_info& info) {
@@ -17,9 +13,7 @@ std::string last_words(const remote_info& info) {
   words.append("\n  thrown in worker ").append(std::to_string(info.pid));
   if (info.stack.empty()) return words;
   words.append(" at:");
-  const auto& frames = info.stack.frames();
-  for (std::size_t k = 0; k < std::min(frames.size(), frames_of_last_words); ++k)
-    words.append("\n    #").append(std::to_string(k)).append(" ").append(frames[k].to_string());
+  append_first_frames(words, info.stack);
   return words;
 }
 

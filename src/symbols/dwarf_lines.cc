@@ -7,8 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-// Nobody links it for our sake: glibc before 2.34 has it in a library of its own.
-#pragma weak dlsym
+#include "base/loader.h"
 
 namespace procpool::symbols {
 namespace {
@@ -41,16 +40,13 @@ struct libdw {
 };
 
 std::shared_ptr<const libdw> load_libdw(const char* name) {
-  if (&::dlsym == nullptr) return nullptr;
-  // By name: a static program has a dlopen too, which would load a second C library, and whose
-  // mention is a warning of the linker's. It finds no names.
-  auto* load = reinterpret_cast<void* (*)(const char*, int)>(::dlsym(RTLD_DEFAULT, "dlopen"));
-  void* library = load != nullptr ? load(name, RTLD_NOW | RTLD_LOCAL) : nullptr;
+  void* library =
+      procpool_dlopen != nullptr ? procpool_dlopen(name, RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (library == nullptr) return nullptr;
   auto functions = std::make_shared<libdw>();
   bool whole = true;
   const auto find = [&](auto& function, const char* symbol) {
-    void* found = ::dlsym(library, symbol);
+    void* found = procpool_dlsym(library, symbol);
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(found);
     whole = whole && found != nullptr;
   };

@@ -3,6 +3,7 @@
 // Run by uncaught_test.cc as `uncaught WAY`; ends by SIGABRT.
 #include <sys/resource.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -22,6 +23,7 @@ PROCPOOL_EXCEPTION(parse_error, e.what(), e.line);
 struct own_error {};
 
 int fail(int line) { throw parse_error("no number here", line); }
+int crash(int at) { return *reinterpret_cast<volatile int*>(static_cast<std::uintptr_t>(at)); }
 int fail_unknown(int) { throw own_error(); }
 
 void may_not(procpool::pool& pool) noexcept { pool.apply(fail, 3); }
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
   if (way == "main") pool.apply(fail, 3);
   if (way == "noexcept") may_not(pool);
   if (way == "thread") std::thread([&] { pool.apply(fail, 3); }).join();
+  if (way == "crash") pool.apply(crash, 16);
   if (way == "unknown") pool.apply(fail_unknown, 3);
   if (way == "handler") {
     std::set_terminate([] {
