@@ -181,7 +181,7 @@ class [[nodiscard]] async_result {
     return chain(std::move(on_value), std::move(on_error));
   }
 
-  /// The same result as a std::future<T>, set on the pool's own thread. Declared in future.h.
+  /// The same result as a std::future<T>, set on the pool's own thread. Defined in future.h.
   auto to_future() &&;
   template <class Future>
   requires detail::is_future_of<Future, T>

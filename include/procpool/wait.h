@@ -106,9 +106,9 @@ void each_result(R& results, F f) {
     std::apply([&](auto&... e) { (one(e), ...); }, results);
 }
 
-inline timeout_error unfinished(const watch& w) {
-  return timeout_error("procpool: " + std::to_string(w.left()) + " of " + std::to_string(w.size()) +
-                       " results are unfinished");
+[[noreturn]] inline void throw_unfinished(const watch& w) {
+  throw timeout_error("procpool: " + std::to_string(w.left()) + " of " + std::to_string(w.size()) +
+                      " results are unfinished");
 }
 
 template <class R>
@@ -132,7 +132,7 @@ std::optional<std::size_t> find_error(R& results, engine::clock::time_point unti
   });
   while (w.left() != 0) {
     auto ready = w.next(until);
-    if (!ready) throw unfinished(w);
+    if (!ready) throw_unfinished(w);
     if (ready->result->failed()) return ready->index;
   }
   return std::nullopt;
@@ -246,7 +246,7 @@ class [[nodiscard]] completed_results {
     at_ = nullptr;
     if (watch_->left() == 0) return;
     auto ready = watch_->next(until_);
-    if (!ready) throw detail::unfinished(*watch_);
+    if (!ready) detail::throw_unfinished(*watch_);
     at_ = results_[ready->index];
   }
 
