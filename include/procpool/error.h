@@ -179,7 +179,8 @@ class worker_died : public error {
 };
 
 /// What is known of the far side of an exception that a task threw. Every class-type exception
-/// rethrown by get() also is one of these, unless its class is final:
+/// rethrown by get() also is one of these, unless nothing can be derived from its class (it is
+/// final):
 ///
 ///     catch (const std::out_of_range& e) { if (auto* r = procpool::remote_info::of(e))
 ///     log(r->pid, r->stack); }

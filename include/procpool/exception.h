@@ -31,7 +31,8 @@
 /// can itself be sent may write `e` alone.
 ///
 /// What get() throws is derived from the type, says what the far one said and is a remote_info; a
-/// final type comes back plain. A type whose what() is final cannot be registered. When the
+/// final type, or one with std::runtime_error or std::logic_error as a virtual base, comes back
+/// plain. A type whose what() is final cannot be registered. When the
 /// arguments throw, the item fails with the nearest base instead; when the constructor does, with
 /// a remote_error. Costs nothing until something is thrown but a word in a list for each file that
 /// sees the line.
