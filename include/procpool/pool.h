@@ -289,7 +289,7 @@ class pool {
     if constexpr (Call::good) {
       using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::many<typename Call::result>>();
-      auto sent = detail::depart(*engine_, std::move(f));
+      auto sent = detail::depart(*engine_, f);
       detail::items<shape, Star, decltype(sent), Rs...> input(sent, ranges...);
       detail::call_options o{.chunksize = options.chunksize,
                              .fail_fast = options.fail_fast,
@@ -309,7 +309,7 @@ class pool {
     call::require();
     if constexpr (call::good) {
       using shape = typename detail::shape_of<call>::type;
-      auto sent = detail::depart(*engine_, std::move(f));
+      auto sent = detail::depart(*engine_, f);
       return stream(std::make_unique<detail::typed_stream<shape, decltype(sent), Rs...>>(
           engine_, options, ordered, std::move(sent), std::forward<Rs>(ranges)...));
     } else {

@@ -154,13 +154,13 @@ struct own_vehicle<bound_call<true, F, W...>> {
 };
 
 /// What a map takes with it: the callable, or what is left of a bound one once its state is out
-/// there.
+/// there. Moves from f.
 template <class F>
-F depart(engine&, F&& f) {
+F depart(engine&, F& f) {
   return std::move(f);
 }
 template <class F, class... S>
-auto depart(engine& e, bound<F, S...>&& b) {
+auto depart(engine& e, bound<F, S...>& b) {
   using travelling = in_worker<bound<F, S...>>;
   using values = typename travelling::often::values;
   auto state = e.publish(
