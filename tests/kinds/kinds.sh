@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds a program in every way a program can be, and runs it:
 #   kinds.sh --source ROOT --library LIBPROCPOOL.A --compiler C++ --work DIR KIND
-# KIND: pie, no-pie, static, static-pie, hidden, stripped, lto, plugin, replaced. Run by ctest.
+# KIND: pie, no-pie, static, static-pie, hidden, stripped, lto, shared. Run by ctest.
 set -euo pipefail
 
 source='' library='' compiler=c++ work='' kind=''
@@ -53,8 +53,9 @@ case $kind in
     objects -flto -fvisibility=hidden
     program -flto=auto -fvisibility=hidden "$here/main.cc" "$work"/objects/*.o
     ;;
-  plugin | replaced)
-    objects -fPIC
+  shared)
+    # The library as a shared one, for a host and its plug-in; and a library that is replaced on disk.
+    objects -O0 -fPIC
     "$compiler" -shared -o "$work/libprocpool.so" "$work"/objects/*.o -pthread
     for version in 1 2; do
       echo "extern \"C\" int library_version() { return $version; }" >"$work/version$version.cc"
@@ -64,16 +65,14 @@ case $kind in
     cp "$work/libversion1.so" "$work/libversion.so"
     "$compiler" "${flags[@]}" "$here/host.cc" "$work/libprocpool.so" "$work/libversion.so" \
       -Wl,-rpath,"$work" -o "$work/host"
-    if [[ $kind == plugin ]]; then
-      "$compiler" "${flags[@]}" -shared -fPIC "$here/plugin.cc" "$work/libprocpool.so" \
-        -Wl,-rpath,"$work" -o "$work/plugin.so"
-      said=$("$work/host" "$work/plugin.so") || fail "exit status $?: $said"
-      [[ $said == 'ok 1' ]] || fail "said '$said'"
-    else
-      said=$("$work/host" replaced "mv '$work/libversion2.so' '$work/libversion.so'") && fail "said '$said'"
-      [[ $said =~ libversion.so\ has\ build-id\ [0-9a-f]{40},\ the\ parent\'s\ has\ [0-9a-f]{40} ]] ||
-        fail "said '$said'"
-    fi
+    "$compiler" "${flags[@]}" -shared -fPIC "$here/plugin.cc" "$work/libprocpool.so" \
+      -Wl,-rpath,"$work" -o "$work/plugin.so"
+    said=$("$work/host" "$work/plugin.so") || fail "exit status $?: $said"
+    [[ $said == 'ok 1' ]] || fail "said '$said'"
+    said=$("$work/host" replaced "mv '$work/libversion2.so' '$work/libversion.so'") &&
+      fail "said '$said'"
+    [[ $said =~ libversion.so\ has\ build-id\ [0-9a-f]{40},\ the\ parent\'s\ has\ [0-9a-f]{40} ]] ||
+      fail "said '$said'"
     ;;
   *) fail 'no such kind' ;;
 esac
