@@ -17,8 +17,8 @@ namespace procpool {
 /// the call lasts). Each worker decodes it once for each call of a pool's function, however many
 /// items that has, and f sees it as const&; where f declares a std::span<const E> or
 /// std::string_view parameter, as a view straight into memory that all workers have in common.
-/// Anything that can be an argument can be state; f is anything that can be sent. Takes and throws
-/// nothing else.
+/// Anything that can be an argument can be state; f is anything that can be sent. Write its name in
+/// full: the compiler finds std::bind by the arguments.
 template <class F, class... S>
 [[nodiscard]] auto bind(F f, S&&... state) {
   return detail::bound<F, std::decay_t<S>...>(

@@ -174,8 +174,8 @@ class worker_died : public error {
   pid_t pid_;
   int status_;
   std::size_t index_;
-  std::shared_ptr<const details> known_;  // never null
-  mutable std::string last_words_;        // kept for whoever was given them
+  std::shared_ptr<const details> known_;                   // never null
+  mutable std::shared_ptr<const std::string> last_words_;  // for whoever was given them
 };
 
 /// What is known of the far side of an exception that a task threw. Every class-type exception

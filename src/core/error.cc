@@ -87,11 +87,12 @@ worker_died::worker_died(pid_t pid, int status, std::size_t index,
 const char* worker_died::what() const noexcept {
   if (stack().empty() || !detail::asked_by_terminate()) return error::what();
   try {
-    if (last_words_.empty()) {
-      last_words_ = std::string(error::what()) + "\n  crashed at:";
-      detail::append_first_frames(last_words_, stack());
+    if (!last_words_) {
+      std::string words = std::string(error::what()) + "\n  crashed at:";
+      detail::append_first_frames(words, stack());
+      last_words_ = std::make_shared<const std::string>(std::move(words));
     }
-    return last_words_.c_str();
+    return last_words_->c_str();
   } catch (...) {  // no memory
     return error::what();
   }

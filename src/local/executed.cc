@@ -105,6 +105,7 @@ void serve(const process::assignment& a) noexcept {
     try {
       process::rename(process::worker_name);
       serve_as_worker(a.worker);
+      PROCPOOL_STEP("worker: leaves");
     } catch (...) {  // as in a forked worker
       process::leave(EXIT_FAILURE);
     }
