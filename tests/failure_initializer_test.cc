@@ -158,8 +158,9 @@ TEST_P(failure_initializer, ThatFailsAtFirstIsTriedAgain) {
   EXPECT_EQ(p.map(twice, std::vector<int>{1, 2, 3}), (std::vector<int>{2, 4, 6}));
 }
 
+// One place: with two, the order in which ends and starts are heard of could make it three running.
 TEST_P(failure_initializer, ThatFailsEverySecondTimeOnlySlowsThePool) {
-  auto o = with_initializer(2, task([] {
+  auto o = with_initializer(1, task([] {
                               if (++shared[starts] % 2 == 1) {
                                 if (shared[starts] % 4 == 1) ::_exit(1);
                                 throw std::runtime_error("odd");

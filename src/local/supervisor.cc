@@ -2,10 +2,12 @@
 #include "local/supervisor.h"
 
 #include <poll.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -146,13 +148,16 @@ void supervisor::read(std::vector<ended>& to) {
 
 void supervisor::is_up(std::uint32_t worker) noexcept {
   places_[worker].at = stage::up;
-  failed_starts_ = 0;
+  failed_starts_ = killed_starts_ = 0;
 }
 
 void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
                                  std::exception_ptr cause) {
   places_[worker].suspicious = true;
-  if (retiring_ || stopping_ || ++failed_starts_ < most_failed_starts) return;
+  if (retiring_ || stopping_) return;
+  const bool killed = !cause && WIFSIGNALED(how.status) && WTERMSIG(how.status) == SIGKILL;
+  if (killed ? ++killed_starts_ < most_killed_starts : ++failed_starts_ < most_failed_starts)
+    return;
   core::broken why;
   why.by_initializer = has_initializer_;
   why.why = has_initializer_ ? "procpool: the initializer failed in several workers running"

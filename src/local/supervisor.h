@@ -22,6 +22,8 @@ class supervisor {
   using clock = std::chrono::steady_clock;
   /// Workers that ended before they were ready, one after the other, until the pool gives up.
   static constexpr int most_failed_starts = 3;
+  /// The same for those that SIGKILL ended, which is hardly ever a worker's own fault.
+  static constexpr int most_killed_starts = 50;
   /// fork refused one after the other, until a pool without any worker gives up: 10 ms, 20, 40, ...
   static constexpr int most_refused_forks = 7;
 
@@ -103,6 +105,7 @@ class supervisor {
   bool stopping_ = false;
   bool gone_ = false;
   int failed_starts_ = 0;
+  int killed_starts_ = 0;
   int refused_forks_ = 0;
   clock::time_point retry_at_ = clock::time_point::max();
   clock::time_point kill_at_ = clock::time_point::max();
