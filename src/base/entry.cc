@@ -271,8 +271,8 @@ const detail::entry_point* find_entry(token t, std::uint64_t type) noexcept {
 
 namespace procpool::detail {
 
-void write_code(writer& out, const void* code) {
-  const base::token t = code == nullptr ? base::token{0, 0} : base::name(code);
+void write_code(writer& out, const void* address) {
+  const base::token t = address == nullptr ? base::token{0, 0} : base::name(address);
   out.raw(&t, sizeof t);
 }
 

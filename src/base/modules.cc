@@ -21,11 +21,12 @@ module_source known_elsewhere = nullptr;
 }  // namespace
 
 std::optional<std::string> other_build(const module_name& theirs) {
-  for (const module_name& ours : modules())
+  for (const module_name& ours : modules()) {
     if (ours.path == theirs.path && ours.id != theirs.id)
       return "procpool: the worker runs other code than its parent: " +
              (ours.path.empty() ? "the program" : ours.path) + " has build-id " + ours.build +
              ", the parent's has " + theirs.build;
+  }
   return std::nullopt;
 }
 

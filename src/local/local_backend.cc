@@ -38,7 +38,7 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
 
 std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
                                                                    const child_options& options) {
-  if (method == start_method::fork)
+  if (method == start_method::fork) {
     return std::make_unique<process::zygote_client>(
         [this, options](std::uint32_t worker, std::uint32_t) {
           base::fd bell = std::move(bells_[worker]);
@@ -46,6 +46,7 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
           process::set_depth(process::depth() + 1);
           live(*memory_, std::move(bell), worker, options);
         });
+  }
   const boot b{options, method == start_method::spawn};
   write_boot(b, memory_->head(), arena_.allocate(boot_size(b)));
   tell_modules();
