@@ -27,7 +27,7 @@ struct words {
   words() { shm::clear(*crash, *printed); }
   std::unique_ptr<shm::crash> crash{new shm::crash()};
   std::unique_ptr<shm::stderr_ring> printed{new shm::stderr_ring()};
-  base::oom_watch nobody{"/no/such/group"};
+  base::oom_watch nobody{"/no/such/file"};
 
   auto examined(int status) { return local::examine(77, status, {}, *crash, *printed, nobody); }
 };
@@ -145,7 +145,7 @@ class group {
     std::ofstream(path_ + "/memory.events")
         << "low 0\nhigh 0\nmax 5\noom 2\noom_kill " << kills << "\noom_group_kill 0\n";
   }
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string counter() const { return path_ + "/memory.events"; }
 
  private:
   std::string path_;
@@ -158,10 +158,14 @@ TEST(oom_kills, is_the_line_of_that_name) {
     EXPECT_EQ(base::oom_kills(text), std::nullopt) << text;
 }
 
+TEST(oom_kills, of_cgroup_v1_too) {
+  EXPECT_EQ(base::oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), 7u);
+}
+
 TEST(oom_watch, gives_each_kill_to_one_process) {
   const group g;
   g.set(4);
-  base::oom_watch watch(g.path());
+  base::oom_watch watch(g.counter());
   const auto now = std::chrono::steady_clock::now();
   EXPECT_FALSE(watch.claim(now));
   g.set(6);
@@ -174,13 +178,13 @@ TEST(oom_watch, gives_each_kill_to_one_process) {
 }
 
 TEST(oom_watch, without_a_counter_claims_nothing) {
-  base::oom_watch watch("/no/such/group");
+  base::oom_watch watch("/no/such/file");
   EXPECT_FALSE(watch.claim());
 }
 
 TEST(crash_report, of_a_process_killed_for_want_of_memory_says_so) {
   const group g;
-  base::oom_watch watch(g.path());
+  base::oom_watch watch(g.counter());
   words w;
   g.set(1);
   const auto dead = [&](int status) {

@@ -3,8 +3,11 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <string_view>
+#include <utility>
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -19,30 +22,48 @@ std::string read_small(const std::string& path) {
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
-// The line "0::/path" of cgroups(7).
-std::string own_cgroup() {
-  std::string all = read_small("/proc/self/cgroup");
-  std::size_t at = all.rfind("0::/", 0) == 0 ? 0 : all.find("\n0::/");
-  if (at == std::string::npos) return {};
-  at = all.find('/', at);
-  return all.substr(at, all.find('\n', at) - at);
+namespace {
+
+// What follows "id:controllers:" in the line of /proc/self/cgroup that is of these controllers,
+// empty ones for v2; cgroups(7).
+std::string group_of(std::string_view controllers) {
+  const std::string all = read_small("/proc/self/cgroup");
+  for (std::size_t at = 0; at < all.size();) {
+    const std::size_t end = std::min(all.find('\n', at), all.size());
+    const std::size_t first = std::min(all.find(':', at), end);
+    const std::size_t second = std::min(all.find(':', first + 1), end);
+    if (second < end && std::string_view(all).substr(first + 1, second - first - 1) == controllers)
+      return all.substr(second + 1, end - second - 1);
+    at = end + 1;
+  }
+  return {};
 }
+
+}  // namespace
+
+std::string own_cgroup() { return group_of(""); }
 
 std::string cgroup_directory(const std::string& group) { return "/sys/fs/cgroup" + group; }
 
-std::optional<std::uint64_t> oom_kills(const std::string& memory_events) {
+std::string oom_counter() {
+  std::string v2 = cgroup_directory(own_cgroup()) + "/memory.events";
+  if (oom_kills(read_small(v2))) return v2;
+  return "/sys/fs/cgroup/memory" + group_of("memory") + "/memory.oom_control";
+}
+
+std::optional<std::uint64_t> oom_kills(const std::string& text) {
   constexpr std::string_view name = "oom_kill ";
-  std::size_t at = memory_events.rfind(name, 0) == 0 ? 0 : memory_events.find("\noom_kill ");
+  std::size_t at = text.rfind(name, 0) == 0 ? 0 : text.find("\noom_kill ");
   if (at == std::string::npos) return std::nullopt;
-  at = memory_events.find(' ', at) + 1;
+  at = text.find(' ', at) + 1;
   std::uint64_t count = 0;
-  const char* end = memory_events.data() + memory_events.size();
-  if (std::from_chars(memory_events.data() + at, end, count).ec != std::errc()) return std::nullopt;
+  const char* end = text.data() + text.size();
+  if (std::from_chars(text.data() + at, end, count).ec != std::errc()) return std::nullopt;
   return count;
 }
 
-oom_watch::oom_watch(const std::string& directory)
-    : file_(directory + "/memory.events"), seen_(oom_kills(read_small(file_)).value_or(0)) {}
+oom_watch::oom_watch(std::string counter)
+    : file_(std::move(counter)), seen_(oom_kills(read_small(file_)).value_or(0)) {}
 
 bool oom_watch::claim(std::chrono::steady_clock::time_point now) {
   const std::uint64_t kills = oom_kills(read_small(file_)).value_or(seen_);
