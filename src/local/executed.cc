@@ -103,6 +103,7 @@ void serve(const process::assignment& a) noexcept {
   process::set_depth(process::take_depth());
   if (a.as == process::assignment::role::worker) {
     try {
+      process::put_handlers_away();
       process::rename(process::worker_name);
       serve_as_worker(a.worker);
       PROCPOOL_STEP("worker: leaves");

@@ -22,27 +22,6 @@
 namespace procpool::process {
 namespace {
 
-// As exec does: what the user handles gets its default, what the user ignores (nohup) stays
-// ignored. But SIGCHLD is needed, and SIGINT reaches all that a terminal shows, where the owner
-// decides.
-void put_handlers_away() {
-  for (int signal = 1; signal < NSIG; ++signal) {
-    struct ::sigaction action {};
-    // Fails for what cannot be handled (SIGKILL) and what glibc keeps for itself.
-    if (sys::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
-    action = {};
-    action.sa_handler = SIG_DFL;
-    sys::sigaction(signal, &action, nullptr);
-  }
-  struct ::sigaction action {};
-  action.sa_handler = SIG_DFL;
-  action.sa_flags = SA_NOCLDSTOP;
-  sys::check(sys::sigaction(SIGCHLD, &action, nullptr), "sigaction(SIGCHLD)");
-  action = {};
-  action.sa_handler = SIG_IGN;
-  sys::check(sys::sigaction(SIGINT, &action, nullptr), "sigaction(SIGINT)");
-}
-
 base::fd watch_children() {
   sigset_t children;
   sigemptyset(&children);
@@ -240,6 +219,24 @@ void server::stop(int status) noexcept {
 }
 
 }  // namespace
+
+void put_handlers_away() {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct ::sigaction action {};
+    // Fails for what cannot be handled (SIGKILL) and what glibc keeps for itself.
+    if (sys::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = SIG_DFL;
+    sys::sigaction(signal, &action, nullptr);
+  }
+  struct ::sigaction action {};
+  action.sa_handler = SIG_DFL;
+  action.sa_flags = SA_NOCLDSTOP;
+  sys::check(sys::sigaction(SIGCHLD, &action, nullptr), "sigaction(SIGCHLD)");
+  action = {};
+  action.sa_handler = SIG_IGN;
+  sys::check(sys::sigaction(SIGINT, &action, nullptr), "sigaction(SIGINT)");
+}
 
 void rename(const char* name) noexcept {
   sys::prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name));

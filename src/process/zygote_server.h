@@ -15,6 +15,12 @@ namespace procpool::process {
 [[noreturn]] void serve_zygote(base::fd socket, base::fd parent,
                                const child_function& child) noexcept;
 
+/// As exec does: what is handled gets its default, what is ignored (nohup) stays ignored. But
+/// SIGCHLD is needed, and SIGINT reaches all that a terminal shows, where the owner decides. For a
+/// copy of the user's process, and for an execution whose static constructors may have installed
+/// handlers. Throws std::system_error.
+void put_handlers_away();
+
 /// The name that ps shows; its loss would hurt nobody.
 void rename(const char* name) noexcept;
 inline constexpr const char* worker_name = "procpool worker";
