@@ -135,6 +135,18 @@ TEST_P(started, the_signal_mask_is_empty_and_interrupts_are_ignored) {
   EXPECT_TRUE(interrupt);
 }
 
+const bool handles = ::signal(SIGUSR2, [](int) {}) != SIG_ERR;
+
+TEST_P(started, handlers_are_put_away_whoever_installed_them) {
+  ASSERT_TRUE(handles);
+  pool p(with(1));
+  EXPECT_TRUE(p.apply([] {
+    struct ::sigaction a {};
+    ::sigaction(SIGUSR2, nullptr, &a);
+    return a.sa_handler == SIG_DFL;
+  }));
+}
+
 // ---- from any parent
 
 TEST_P(started, from_a_parent_with_busy_threads) {
