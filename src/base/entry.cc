@@ -249,7 +249,11 @@ token name_in_handler(std::uintptr_t address) noexcept {
 }
 
 std::optional<std::string> path_of(std::uint64_t id) {
-  const module* known = current().by_id(id);
+  // What is known already is found without the loader's lock, which a forked copy of a busy process
+  // may have inherited locked.
+  const table* seen = newest.load(std::memory_order_acquire);
+  const module* known = seen != nullptr ? seen->by_id(id) : nullptr;
+  if (known == nullptr) known = current().by_id(id);
   if (known == nullptr) return std::nullopt;
   return known->path;
 }
