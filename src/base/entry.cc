@@ -285,7 +285,7 @@ const void* read_code(reader& in) {
   in.raw(&t, sizeof t);
   if (t == base::token{0, 0}) return nullptr;
   const void* code = base::find_code(t);
-  if (code == nullptr && !base::is_loaded(t.module)) {
+  if (code == nullptr) {
     base::load_module(t.module);
     code = base::find_code(t);
   }

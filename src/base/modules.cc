@@ -33,6 +33,7 @@ std::optional<std::string> other_build(const module_name& theirs) {
 void set_module_source(module_source source) noexcept { known_elsewhere = source; }
 
 void load_module(std::uint64_t id) {
+  if (is_loaded(id)) return;
   const std::optional<module_name> wanted =
       known_elsewhere != nullptr ? known_elsewhere(id) : std::nullopt;
   if (!wanted)

@@ -20,7 +20,7 @@ std::optional<std::string> other_build(const module_name& theirs);
 using module_source = std::optional<module_name> (*)(std::uint64_t id);
 void set_module_source(module_source source) noexcept;
 
-/// Loads a module that a token names and that is not loaded here; it stays for ever. Runs the
+/// Loads the module that a token names, unless it is loaded here; it stays for ever. Runs the
 /// library's static constructors. Throws serialization_error: nobody knows it, it cannot be loaded,
 /// its file is another build now, this program is static.
 void load_module(std::uint64_t id);

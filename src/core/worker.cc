@@ -105,7 +105,7 @@ void run_tasks(link& parent, context& here, std::uint32_t quota) {
 
 void run_task(const base::token& entry, std::uint64_t type, detail::task_run& run) {
   const detail::entry_point* code = base::find_entry(entry, type);
-  if (code == nullptr && !base::is_loaded(entry.module)) {
+  if (code == nullptr) {
     try {
       base::load_module(entry.module);
     } catch (const std::exception& e) {

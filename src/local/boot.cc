@@ -43,7 +43,7 @@ std::byte* write(const call& c, std::byte* at) noexcept {
 call read(const call_record& r, const std::byte*& at) {
   if (r.entry.module == 0) return nullptr;
   auto made = std::make_shared<detail::encoded_call>();
-  if (!base::is_loaded(r.entry.module)) base::load_module(r.entry.module);
+  base::load_module(r.entry.module);
   made->entry = base::find_entry(r.entry, r.type);
   if (made->entry == nullptr)
     throw serialization_error(
