@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/module_id.h"
 #include "base/modules.h"
 #include "procpool/detail/code.h"
 #include "procpool/error.h"
@@ -75,66 +75,17 @@ const std::byte* at(const dl_phdr_info& info, const ElfW(Phdr) & segment) noexce
   return reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
 }
 
-std::string hexadecimal(const std::byte* from, std::size_t size) {
-  std::string text;
-  for (std::size_t k = 0; k < size; ++k)
-    for (const unsigned digit :
-         {std::to_integer<unsigned>(from[k]) >> 4, std::to_integer<unsigned>(from[k]) & 15})
-      text += "0123456789abcdef"[digit];
-  return text;
-}
-
-// Sets the module's id and build to the build-id that the notes of this segment hold, if they hold
-// one. elf(5), "Notes (Nhdr)".
-void read_build_id(const dl_phdr_info& info, const ElfW(Phdr) & notes, module& m) {
-  const std::uint64_t boundary = notes.p_align == 8 ? 8 : 4;
-  const auto padded = [&](std::uint64_t n) { return (n + boundary - 1) / boundary * boundary; };
-  const std::byte* p = at(info, notes);
-  for (std::uint64_t left = notes.p_memsz; left >= sizeof(ElfW(Nhdr));) {
-    ElfW(Nhdr) note;
-    std::memcpy(&note, p, sizeof note);
-    const std::uint64_t description = padded(sizeof note + note.n_namesz);
-    const std::uint64_t size = description + padded(note.n_descsz);
-    if (size > left) break;
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof ELF_NOTE_GNU &&
-        std::memcmp(p + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0) {
-      m.id = hash(p + description, note.n_descsz, hash_start);
-      m.build = hexadecimal(p + description, note.n_descsz);
-      return;
-    }
-    p += size;
-    left -= size;
-  }
-}
-
 module describe(const dl_phdr_info& info) {
   module m;
   m.base = info.dlpi_addr;
   m.path = info.dlpi_name != nullptr ? info.dlpi_name : "";
-  std::uint64_t shape = hash_start;
-  std::uint64_t text = hash_start;
-  for (int k = 0; k < info.dlpi_phnum; ++k) {
-    const ElfW(Phdr)& p = info.dlpi_phdr[k];
-    if (p.p_type == PT_NOTE && m.id == 0) read_build_id(info, p, m);
-    if (p.p_type != PT_LOAD) continue;
-    m.segments.push_back({p.p_vaddr, p.p_vaddr + p.p_memsz, p.p_flags});
-    const std::uint64_t bounds[] = {p.p_vaddr, p.p_memsz, p.p_flags};
-    shape = hash(reinterpret_cast<const std::byte*>(bounds), sizeof bounds, shape);
-  }
-  if (m.id == 0) {
-    // What relocation writes differs from process to process; what nobody can write does not.
-    for (int k = 0; k < info.dlpi_phnum; ++k)
-      if (const ElfW(Phdr)& p = info.dlpi_phdr[k];
-          p.p_type == PT_LOAD && (p.p_flags & (PF_R | PF_W)) == PF_R)
-        text = hash(at(info, p), p.p_memsz, text);
-    m.id = text ^ shape;
-  }
-  if (m.id == 0) m.id = 1;
-  if (m.build.empty()) {
-    std::byte digits[sizeof m.id];
-    std::memcpy(digits, &m.id, sizeof m.id);
-    m.build = "none, hash " + hexadecimal(digits, sizeof digits);
-  }
+  const std::span segments(info.dlpi_phdr, info.dlpi_phnum);
+  for (const ElfW(Phdr) & p : segments)
+    if (p.p_type == PT_LOAD) m.segments.push_back({p.p_vaddr, p.p_vaddr + p.p_memsz, p.p_flags});
+  module_id id = identify(
+      segments, [&info](const ElfW(Phdr) & p) { return std::span(at(info, p), p.p_memsz); });
+  m.id = id.number;
+  m.build = std::move(id.build);
   return m;
 }
 

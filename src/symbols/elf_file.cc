@@ -10,7 +10,7 @@
 #include <tuple>
 #include <utility>
 
-#include "base/hash.h"
+#include "base/module_id.h"
 #include "base/sys.h"
 
 namespace procpool::symbols {
@@ -18,24 +18,6 @@ namespace {
 
 constexpr unsigned char byte_order =
     std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
-
-// The build-id in a segment of notes; empty: none. elf(5), "Notes (Nhdr)".
-std::span<const std::byte> build_id(std::span<const std::byte> notes, std::uint64_t alignment) {
-  const std::uint64_t boundary = alignment == 8 ? 8 : 4;
-  const auto padded = [&](std::uint64_t n) { return (n + boundary - 1) / boundary * boundary; };
-  while (notes.size() >= sizeof(Elf64_Nhdr)) {
-    Elf64_Nhdr note;
-    std::memcpy(&note, notes.data(), sizeof note);
-    const std::uint64_t description = padded(sizeof note + note.n_namesz);
-    const std::uint64_t size = description + padded(note.n_descsz);
-    if (size > notes.size()) break;
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof ELF_NOTE_GNU &&
-        std::memcmp(notes.data() + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0)
-      return notes.subspan(description, note.n_descsz);
-    notes = notes.subspan(size);
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -84,29 +66,10 @@ bool elf_file::read(const bytes& file) {
       head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != byte_order ||
       head.e_phentsize != sizeof(Elf64_Phdr))
     return false;
-  // As base/entry.cc does with what is loaded.
-  std::uint64_t shape = base::hash_start;
-  std::uint64_t text = base::hash_start;
   const auto segments = file.table<Elf64_Phdr>(head.e_phoff, head.e_phnum);
-  for (const Elf64_Phdr& p : segments) {
-    if (p.p_type == PT_NOTE && id_ == 0) {
-      const auto notes = file.table<std::byte>(p.p_offset, p.p_filesz);
-      if (const auto build = build_id(notes, p.p_align); !build.empty())
-        id_ = base::hash(build.data(), build.size(), base::hash_start);
-    }
-    if (p.p_type != PT_LOAD) continue;
-    const std::uint64_t bounds[] = {p.p_vaddr, p.p_memsz, p.p_flags};
-    shape = base::hash(reinterpret_cast<const std::byte*>(bounds), sizeof bounds, shape);
-  }
-  if (id_ == 0) {
-    for (const Elf64_Phdr& p : segments) {
-      if (p.p_type != PT_LOAD || (p.p_flags & (PF_R | PF_W)) != PF_R) continue;
-      const auto content = file.table<std::byte>(p.p_offset, p.p_filesz);
-      text = base::hash(content.data(), content.size(), text);
-    }
-    id_ = text ^ shape;
-  }
-  if (id_ == 0) id_ = 1;
+  id_ = base::identify(segments, [&file](const Elf64_Phdr& p) {
+          return file.table<std::byte>(p.p_offset, p.p_filesz);
+        }).number;
   if (head.e_shentsize == sizeof(Elf64_Shdr)) read_functions(file, head.e_shoff, head.e_shnum);
   return true;
 }
