@@ -53,7 +53,6 @@ void hear_of_modules(const shm::segment& memory) noexcept {
 }
 
 void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options) {
-  memory.protect();
   shm::window& own = memory.open_window(worker);
   hear_of_modules(memory);
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());

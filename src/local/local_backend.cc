@@ -44,6 +44,7 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
           base::fd bell = std::move(bells_[worker]);
           bells_.clear();
           process::set_depth(process::depth() + 1);
+          memory_->protect();
           live(*memory_, std::move(bell), worker, options);
         });
   }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "symbols/symbols.h"
 
-#include <cxxabi.h>
 #include <fcntl.h>
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <utility>
 
+#include "base/demangle.h"
 #include "base/entry.h"
 #include "base/fd.h"
 #include "base/sys.h"
@@ -17,13 +16,6 @@ namespace procpool::symbols {
 namespace {
 
 constexpr const char* own_program = "/proc/self/exe";
-
-std::string demangled(const std::string& name) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);
-  return readable ? readable.get() : name;
-}
 
 std::string target_of(const char* link) {
   std::array<char, 4096> path;
@@ -77,7 +69,7 @@ stack_frame cache::describe(const detail::place& p) {
   f.module = m != nullptr ? m->path : "?";
   if (m == nullptr || !m->file) return f;
   if (const std::string name = m->file->function_at(p.offset); !name.empty())
-    f.function = demangled(name);
+    f.function = base::demangled(name.c_str());
   source_line where = m->lines->at(p.offset);
   f.file = std::move(where.file);
   f.line = where.line;
