@@ -222,6 +222,24 @@ TEST_P(then, runs_also_when_the_pool_ends_first) {
   EXPECT_EQ(ran, 50);
 }
 
+struct counted : std::runtime_error {
+  counted() : std::runtime_error("counted") { ++alive; }
+  counted(const counted& other) : std::runtime_error(other) { ++alive; }
+  ~counted() override { --alive; }
+  static inline std::atomic<int> alive = 0;
+};
+
+// Whoever else still holds the result: here the callback that it came by, which is not gone yet.
+TEST_P(then_later, an_error_ends_with_the_handler_that_caught_it) {
+  std::promise<void> go_on;
+  pool p(with());
+  std::shared_ptr<void> late(nullptr, [&](void*) { go_on.get_future().wait(); });
+  auto r = p.apply_async(square, 1).then([late = std::move(late)](int) -> int { throw counted(); });
+  EXPECT_THROW(r.get(), counted);
+  EXPECT_EQ(counted::alive, 0);
+  go_on.set_value();
+}
+
 TEST_P(then_later, then_runs_on_the_pools_own_thread_once_it_is_there) {
   board b;
   pool p(with(1));

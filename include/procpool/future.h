@@ -28,6 +28,7 @@ class promise_setter final : public continuation {
   explicit promise_setter(std::shared_ptr<result_state<T>> from) : from_(std::move(from)) {}
   std::future<T> future() { return promise_.get_future(); }
   void run() noexcept override {
+    std::exception_ptr error;
     try {
       if constexpr (std::is_void_v<T>) {
         from_->take();
@@ -36,8 +37,9 @@ class promise_setter final : public continuation {
         promise_.set_value(from_->take());
       }
     } catch (...) {
-      promise_.set_exception(std::current_exception());
+      error = std::current_exception();
     }
+    if (error) promise_.set_exception(std::move(error));
   }
 
  private:

@@ -43,10 +43,14 @@ class outcome {
   T&& operator*() && noexcept { return std::move(*std::get_if<1>(&state_)); }
   T* operator->() noexcept { return std::get_if<1>(&state_); }
   const T* operator->() const noexcept { return std::get_if<1>(&state_); }
-  /// The value; throws the error when there is none.
+  /// The value; throws the error when there is none. An rvalue hands the exception over, too: it
+  /// ends with whoever caught it.
   T& value() & { return check(), **this; }
   const T& value() const& { return check(), **this; }
-  T&& value() && { return check(), *std::move(*this); }
+  T&& value() && {
+    if (auto* e = std::get_if<0>(&state_)) std::rethrow_exception(std::exchange(*e, nullptr));
+    return *std::move(*this);
+  }
   /// Null when there is a value.
   [[nodiscard]] std::exception_ptr error() const noexcept {
     const auto* e = std::get_if<0>(&state_);
@@ -68,8 +72,11 @@ class outcome<void> {
       : error_(std::move(error)) {}
   explicit operator bool() const noexcept { return error_ == nullptr; }
   void operator*() const noexcept {}
-  void value() const {
+  void value() const& {
     if (error_) std::rethrow_exception(error_);
+  }
+  void value() && {
+    if (error_) std::rethrow_exception(std::move(error_));
   }
   [[nodiscard]] std::exception_ptr error() const noexcept { return error_; }
 
@@ -83,7 +90,7 @@ namespace detail {
 template <class T>
 class result_state : public any_result {
  public:
-  /// Only when done().ready(); throws the error.
+  /// Only when done().ready(), once; throws the error, which is then the caller's alone.
   virtual T take() = 0;
 };
 
@@ -318,7 +325,7 @@ class [[nodiscard]] result_stream {
       return std::nullopt;
     }
     if constexpr (std::is_void_v<R>) {
-      o->value();
+      std::move(*o).value();
       return detail::nothing{};
     } else {
       return std::move(*o).value();
@@ -341,12 +348,7 @@ class derived_state final : public completion, public result_state<U> {
   completion& done() noexcept override { return *this; }
   batch* running() noexcept override { return nullptr; }
   [[nodiscard]] bool failed() const noexcept override { return !*result_; }
-  U take() override {
-    if constexpr (std::is_void_v<U>)
-      result_->value();
-    else
-      return std::move(*result_).value();
-  }
+  U take() override { return std::move(*result_).value(); }
   void set(outcome<U> o) noexcept { result_.emplace(std::move(o)); }
 
  private:

@@ -99,7 +99,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     call_id call;
     std::shared_ptr<detail::batch> batch;
     detail::reply reply;
-    std::exception_ptr error;  // of item first + done
+    std::exception_ptr error;  // of item first + done; the batch's once it has been told
+    std::size_t outcomes = 0;  // items that have theirs by this
     bool dropped = false;
     std::size_t failed = 0;
     worker_id worker = 0;  // whose memory the reply lies in

@@ -52,6 +52,7 @@ bool engine::step(lock& l, std::vector<delivery>& deliveries) {
       if (d.reply.done != 0) d.failed = d.batch->deliver(d.reply);
       if (d.error) {
         d.batch->fail(d.reply.first + d.reply.done, 1, d.error);
+        d.error = nullptr;  // the result's alone before anybody is told of it
         ++d.failed;
       }
     }
@@ -70,7 +71,7 @@ void engine::break_down(std::vector<delivery>& deliveries, const std::exception_
   }
   for (delivery& d : deliveries) {
     if (d.accounted) continue;
-    if (d.batch) d.batch->fail(d.reply.first, d.reply.done + (d.error ? 1 : 0), why(cause_));
+    if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
     account(d);
   }
   fail_all_calls([this] { return why(cause_); });
@@ -116,6 +117,7 @@ void engine::read_by(delivery& d, const task_reply& r, const scheduler::task& t)
   d.batch = calls_[t.call].batch;
   d.dropped = calls_[t.call].dropped;
   d.reply = {t.first, r.count, r.done, r.bytes, r.nanoseconds, r.pid};
+  d.outcomes = r.done;
   d.worker = r.worker;
   d.ticket = r.ticket;
   ++graves_[r.worker].readers;
@@ -170,6 +172,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
       delivery d;
       read_by(d, r, t);
       d.answered = false;
+      d.outcomes = over;
       if (left->started)
         d.error = std::make_exception_ptr(worker_died(
             e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done, e.how.known));
@@ -193,7 +196,7 @@ void engine::account(delivery& d) {
   if (!d.batch) return;
   call_record& c = calls_[d.call];
   if (c.batch != d.batch) return;  // failed as a whole while its reply was being read
-  c.remaining -= d.reply.done + (d.error ? 1 : 0);
+  c.remaining -= d.outcomes;
   if (d.failed != 0 && c.fail_fast) {
     c.fail_fast = false;
     c.stopped = true;
@@ -224,17 +227,20 @@ void engine::pump(clock::time_point now) {
 void engine::send(const scheduler::send& d) {
   const scheduler::task& t = scheduler_[d.task];
   const parcel& p = *parcels_[d.task];
+  std::exception_ptr error;
   try {
     backend_->send(d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
                               static_cast<std::uint32_t>(t.first - p.base), t.count});
   } catch (...) {
-    // No memory to send it: the task fails as if it had met that in the worker.
-    scheduler_.answered(d.task, 0, {}, clock::now());
-    scheduler_.released(d.worker);
-    call_id call = t.call;
-    fail_task(d.task, std::current_exception());
-    settle(call);
+    error = std::current_exception();
   }
+  if (!error) return;
+  // No memory to send it: the task fails as if it had met that in the worker.
+  scheduler_.answered(d.task, 0, {}, clock::now());
+  scheduler_.released(d.worker);
+  const call_id call = t.call;
+  fail_task(d.task, std::exchange(error, nullptr));
+  settle(call);
 }
 
 void engine::take(const scheduler::take& d) {
@@ -332,8 +338,10 @@ void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
   for (call_id id = 0; id < calls_.size(); ++id) {
     call_record& c = calls_[id];
     if (c.entry == nullptr) continue;
-    std::exception_ptr e = error();
-    for (task_id t : scheduler_.tasks_of(id)) fail_task(t, e);
+    {
+      const std::exception_ptr e = error();
+      for (task_id t : scheduler_.tasks_of(id)) fail_task(t, e);
+    }
     settle(id);
   }
 }

@@ -110,12 +110,7 @@ class single final : public batch, public result_state<R> {
   completion& done() noexcept override { return *this; }
   batch* running() noexcept override { return this; }
   [[nodiscard]] bool failed() const noexcept override { return !*result_; }
-  R take() override {
-    if constexpr (std::is_void_v<R>)
-      result_->value();
-    else
-      return std::move(*result_).value();
-  }
+  R take() override { return std::move(*result_).value(); }
 
  private:
   std::optional<outcome<R>> result_;
@@ -130,23 +125,32 @@ class item_errors {
     errors_.emplace_back(item, std::move(error));
   }
   [[nodiscard]] bool empty() const noexcept { return errors_.empty(); }
-  [[nodiscard]] const std::vector<std::pair<std::size_t, std::exception_ptr>>& sorted() {
+  [[nodiscard]] std::vector<std::pair<std::size_t, std::exception_ptr>>& sorted() {
     std::sort(errors_.begin(), errors_.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
     return errors_;
   }
   /// Throws the first in input order; what was only dropped because of another is not the reason.
+  /// No other reference to it is kept.
   [[noreturn]] void throw_first() {
-    for (const auto& [item, error] : sorted()) {
-      try {
-        std::rethrow_exception(error);
-      } catch (const task_cancelled&) {
-      }
-    }
-    std::rethrow_exception(errors_.front().second);
+    auto all = std::exchange(sorted(), {});
+    auto reason =
+        std::find_if(all.begin(), all.end(), [](auto& e) { return !is_cancelled(e.second); });
+    std::rethrow_exception(
+        std::exchange((reason != all.end() ? reason : all.begin())->second, nullptr));
   }
 
  private:
+  static bool is_cancelled(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const task_cancelled&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
   std::vector<std::pair<std::size_t, std::exception_ptr>> errors_;
 };
 
@@ -218,11 +222,11 @@ class many final : public batch, public result_state<mapped<R>> {
   std::vector<outcome<R>> take_outcomes() {
     std::vector<outcome<R>> all;
     all.reserve(size_);
-    const auto& errors = errors_.sorted();
+    auto& errors = errors_.sorted();
     auto error = errors.begin();
     for (std::size_t i = 0; i < size_; ++i) {
       if (error != errors.end() && error->first == i)
-        all.emplace_back((error++)->second);
+        all.emplace_back(std::exchange((error++)->second, nullptr));
       else
         all.push_back(take_value(i));
     }
