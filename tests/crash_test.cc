@@ -62,8 +62,8 @@ FRAME int aborts() {
   return sink;
 }
 FRAME int frees() {
-  char* p = static_cast<char*>(std::malloc(100));
-  char* volatile inside = p + 8;  // no block begins there
+  char* p = static_cast<char*>(std::calloc(1, 100));  // what lies before a block has its say, too
+  char* volatile inside = p + 8;                      // no block begins there
   std::free(inside);
   return sink;
 }
