@@ -34,6 +34,7 @@ int checked_processes(const pool_options& o) {
     throw std::invalid_argument("procpool: pool_options.max_tasks_per_child is " +
                                 std::to_string(o.max_tasks_per_child) +
                                 "; it must be 0 (no limit) or more");
+  core::check(o.stop_steps);
   if (o.start_method < start_method::fork || o.start_method > start_method::in_process)
     throw std::invalid_argument("procpool: pool_options.start_method has no such value");
   return o.processes != 0 ? o.processes : default_processes();
@@ -75,6 +76,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   core::engine_options o;
   o.processes = processes;
   o.caller_runs = options.start_method == start_method::in_process;
+  o.stop_steps = options.stop_steps;
   o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;

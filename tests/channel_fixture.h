@@ -3,6 +3,8 @@
 // last byte, and both halves can be threads of one process.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +16,12 @@
 #include "shm/channel.h"
 
 namespace procpool::shm {
+
+/// Runs item k, which does nothing.
+inline void step(detail::task_run& run, std::uint32_t k) {
+  EXPECT_TRUE(run.starts(k));
+  run.finished(k);
+}
 
 class channel_memory {
  public:

@@ -30,7 +30,7 @@ class channel_hostile : public ::testing::Test {
     reply().progress.store(20);
     reply().written.store(80);
     reply().place.store(in_slot);
-    reply().retired = 0;
+    reply().ending = 0;
     publish_reply();
   }
   reply_slot& reply() { return memory.own().replies[index % ring_slots]; }
@@ -136,14 +136,14 @@ TEST_F(channel_hostile, an_answer_nobody_asked_for_is_refused) {
   EXPECT_FALSE(parent.salvage());
 }
 TEST_F(channel_hostile, retiring_in_the_middle_is_fine_and_beyond_the_end_is_not) {
-  reply().retired = 0xdead;
+  reply().ending = static_cast<std::uint32_t>(reply_ending::retires);
   reply().progress.store(6);
   auto a = parent.read();
   ASSERT_TRUE(a);
-  EXPECT_TRUE(a->retired);
+  EXPECT_EQ(a->ending, reply_ending::retires);
   EXPECT_EQ(a->done, 3u);
   index = parent.send(message_of(10));
-  reply().retired = 1;
+  reply().ending = static_cast<std::uint32_t>(reply_ending::retires);
   reply().progress.store(22);
   reply().written.store(0);
   publish_reply();
@@ -219,7 +219,7 @@ TEST_F(channel_hostile, the_next_worker_meets_nothing_of_a_window_written_full) 
       std::uint32_t from = 0;
       std::uint32_t to = 0;
       while (task->run->claim(from, to))
-        for (std::uint32_t k = from; k < to; ++k) task->run->starting(k), task->run->finished(k);
+        for (std::uint32_t k = from; k < to; ++k) step(*task->run, k);
       worker.answer(false);
       auto a = parent.read();
       ASSERT_TRUE(a);
@@ -294,7 +294,7 @@ TEST(channel_fuzz, the_parent_stays_inside_and_believes_no_more_than_it_sent) {
           r.place.store(random());
           break;
         case 5:
-          r.retired = static_cast<std::uint32_t>(random());
+          r.ending = static_cast<std::uint32_t>(random.below(4));
           break;
         case 6:
           r.word.store(lap_of(slot));
@@ -328,7 +328,7 @@ TEST(channel_fuzz, the_parent_stays_inside_and_believes_no_more_than_it_sent) {
         default:
           if (auto a = parent.read()) {
             ASSERT_LE(a->done, stays[a->index % ring_slots]);
-            ASSERT_TRUE(a->retired || a->done == stays[a->index % ring_slots]);
+            ASSERT_TRUE(a->ending != reply_ending::whole || a->done == stays[a->index % ring_slots]);
             ASSERT_TRUE(memory.contains(a->bytes));
             sum(a->bytes);
             parent.release(a->index);

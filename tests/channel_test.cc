@@ -38,7 +38,7 @@ std::uint32_t run_items(detail::task_run& run, std::size_t times = 1) {
   std::uint32_t ran = 0;
   while (run.claim(from, to)) {
     for (std::uint32_t k = from; k < to; ++k, ++ran) {
-      run.starting(k);
+      EXPECT_TRUE(run.starts(k));
       std::uint64_t value = base + k;
       for (std::size_t i = 0; i < times; ++i) run.out().raw(&value, sizeof value);
       run.finished(k);
@@ -71,7 +71,7 @@ TEST_F(channel_test, a_task_arrives_as_it_was_sent_and_its_answer_comes_back) {
   EXPECT_EQ(task->run->first(), 7u);
   EXPECT_EQ(task->run->count(), 3u);
   EXPECT_EQ(run_items(*task->run), 3u);
-  EXPECT_EQ(worker.claimed(), 3u);
+  EXPECT_EQ(worker.taken(), 3u);
   EXPECT_FALSE(parent.ready());
   EXPECT_FALSE(parent.read());
   worker.answer(false);
@@ -81,7 +81,7 @@ TEST_F(channel_test, a_task_arrives_as_it_was_sent_and_its_answer_comes_back) {
   EXPECT_EQ(a->index, index);
   EXPECT_EQ(a->done, 3u);
   EXPECT_FALSE(a->started);
-  EXPECT_FALSE(a->retired);
+  EXPECT_EQ(a->ending, reply_ending::whole);
   ASSERT_EQ(a->bytes.size(), 24u);
   EXPECT_EQ(number_in(a->bytes.subspan(16)), 102u);
   EXPECT_FALSE(parent.read());
@@ -132,12 +132,12 @@ TEST_F(channel_test, the_quota_bounds_what_is_claimed_and_the_rest_is_the_parent
   send(10, 5);
   auto task = worker.receive(4);
   EXPECT_EQ(run_items(*task->run), 4u);
-  EXPECT_EQ(worker.claimed(), 4u);
+  EXPECT_EQ(worker.taken(), 4u);
   worker.answer(true);
   auto a = parent.read();
   ASSERT_TRUE(a);
   EXPECT_EQ(a->done, 4u);
-  EXPECT_TRUE(a->retired);
+  EXPECT_EQ(a->ending, reply_ending::retires);
   EXPECT_EQ(a->bytes.size(), 32u);
 }
 
@@ -154,10 +154,10 @@ TEST_F(channel_test, what_is_taken_back_does_not_run) {
   EXPECT_EQ(parent.claimed(first), to);
   EXPECT_EQ(parent.take_back(first, 6), 6u);
   EXPECT_EQ(parent.take_back(first, 8), 6u);
-  for (std::uint32_t k = from; k < to; ++k) task->run->starting(k), task->run->finished(k);
+  for (std::uint32_t k = from; k < to; ++k) step(*task->run, k);
   while (task->run->claim(from, to))
-    for (std::uint32_t k = from; k < to; ++k) task->run->starting(k), task->run->finished(k);
-  EXPECT_EQ(worker.claimed(), 6u);
+    for (std::uint32_t k = from; k < to; ++k) step(*task->run, k);
+  EXPECT_EQ(worker.taken(), 6u);
   worker.answer(false);
   ASSERT_EQ(parent.read()->done, 6u);
   task = worker.receive(no_quota);
@@ -211,12 +211,12 @@ TEST_F(channel_test, results_that_are_full_are_bad_alloc_in_the_worker_and_harm_
   std::uint32_t from = 0;
   std::uint32_t to = 0;
   ASSERT_TRUE(task->run->claim(from, to));
-  task->run->starting(0);
+  EXPECT_TRUE(task->run->starts(0));
   std::uint64_t value = 77;
   task->run->out().raw(&value, sizeof value);
   EXPECT_THROW(task->run->out().extend(2 << 20), std::bad_alloc);
   task->run->finished(0);
-  while (task->run->claim(from, to)) task->run->starting(from), task->run->finished(from);
+  while (task->run->claim(from, to)) step(*task->run, from);
   worker.answer(false);
   auto a = parent.read();
   ASSERT_TRUE(a);
@@ -242,7 +242,7 @@ TEST_F(channel_test, what_a_dead_worker_left_is_read_in_order_and_tells_who_is_t
       if (k == 0 || k == to) {
         ASSERT_TRUE(task->run->claim(from, to));
       }
-      task->run->starting(k);
+      EXPECT_TRUE(task->run->starts(k));
       if (k == 2) break;  // it dies in the third
       std::uint64_t value = 10 + k;
       task->run->out().raw(&value, sizeof value);

@@ -2,6 +2,8 @@
 // The contract of async_result: waiting, asking, cancelling, continuing, and what is left after the
 // pool.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <future>
@@ -287,15 +289,14 @@ TEST_P(pending, many_threads_wait_at_once) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(getters[static_cast<std::size_t>(i)].get(), i);
 }
 
-// pending: yes; running or finished: no; twice: yes
-TEST_P(pending, cancel_is_true_for_what_has_not_started) {
+// pending: yes; running: yes, and it is stopped; finished: no; twice: yes
+TEST_P(pending, cancel_of_what_has_not_started_is_at_once) {
   board b;
   pool p(with(1));
   auto running = p.apply_async(waits(b), 1);
   b->await(1);
   std::vector<async_result<int>> queued;
   for (int i = 0; i < 10; ++i) queued.push_back(p.apply_async(waits(b), i));
-  EXPECT_FALSE(running.cancel());
   for (auto& q : queued) {
     EXPECT_TRUE(q.cancel());
     EXPECT_TRUE(q.cancel());
@@ -311,18 +312,56 @@ TEST_P(pending, cancel_is_true_for_what_has_not_started) {
   EXPECT_EQ(b->at(1), 1);  // none of the cancelled ever ran
 }
 
-TEST_P(pending, cancel_of_a_map_is_all_or_nothing) {
+TEST_P(pending, cancel_of_what_runs_stops_it) {
   board b;
   pool p(with(1));
-  auto running = p.map_async({.chunksize = 1}, waits(b), ints{1, 2, 3});
+  const int worker = p.apply(::getpid);
+  auto running = p.apply_async(waits(b), 1);
   b->await(1);
+  auto behind = p.apply_async(square, 3);
+  EXPECT_TRUE(running.cancel());
+  EXPECT_TRUE(running.cancel());
+  EXPECT_THROW(running.get(), procpool::task_cancelled);
+  EXPECT_EQ(::kill(worker, 0), -1) << "nothing of it runs any more";
+  EXPECT_EQ(behind.get(), 9);
+  EXPECT_NE(p.apply(::getpid), worker);
+}
+
+TEST_P(pending, cancel_asks_first_where_that_was_said) {
+  pool p(with(1));
+  board b;
+  const int worker = p.apply(::getpid);
+  auto running = p.apply_async({.stop_steps = procpool::stop_steps{.token_grace = ages}},
+                               [m = b.here()] {
+                                 m.set(1);
+                                 while (!procpool::this_worker::stop_requested()) ::usleep(100);
+                               });
+  b->await(1);
+  EXPECT_TRUE(running.cancel());
+  EXPECT_THROW(running.get(), procpool::task_cancelled);
+  EXPECT_EQ(p.apply(::getpid), worker);
+}
+
+TEST_P(pending, cancel_of_what_has_ended_is_false) {
+  pool p(with(1));
+  auto done = p.apply_async(square, 3);
+  done.wait();
+  EXPECT_FALSE(done.cancel());
+  EXPECT_EQ(done.get(), 9);
+}
+
+TEST_P(pending, cancel_of_a_map_ends_all_that_has_not_ended) {
+  board b;
+  pool p(with(2));
+  auto running = p.map_async({.chunksize = 2}, waits(b), first(50));
+  b->await(1, 2);
   auto queued = p.map_async({.chunksize = 2}, waits(b), ints{1, 2, 3, 4, 5});
   EXPECT_TRUE(queued.cancel());
   EXPECT_THROW(queued.get(), procpool::task_cancelled);
-  EXPECT_FALSE(running.cancel());
-  b->set(0);
-  EXPECT_EQ(running.get(), (ints{1, 2, 3}));  // nothing of it was lost
-  EXPECT_EQ(b->at(1), 3);
+  EXPECT_TRUE(running.cancel());
+  EXPECT_THROW(running.get(), procpool::task_cancelled);
+  EXPECT_EQ(b->at(1), 2);  // none but the two that ran has begun
+  EXPECT_EQ(p.map(square, first(100)), squares(100));
 }
 
 TEST_P(pending, cancelled_right_before_the_end) {
@@ -345,7 +384,8 @@ TEST_P(pending, the_rest_can_be_cancelled_before_the_end) {
   for (int i = 0; i < 50; ++i) all.push_back(p.apply_async(waits(b), i));
   b->await(1, 2);
   int cancelled = 0;
-  for (auto& r : all) cancelled += r.cancel() ? 1 : 0;
+  for (auto& r : all)
+    if (!r.running()) cancelled += r.cancel() ? 1 : 0;
   EXPECT_EQ(cancelled, 48);  // all but the two that run
   p.close();
   b->set(0);

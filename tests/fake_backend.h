@@ -11,6 +11,8 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -30,7 +32,7 @@ class fake_backend final : public backend {
   };
 
   explicit fake_backend(std::uint32_t workers, std::uint32_t slots = 16)
-      : rings_(workers), is_up_(workers), slots_(slots) {}
+      : rings_(workers), is_up_(workers), at_(workers), held_(workers), slots_(slots) {}
 
   // ---- what the test does as a worker
   void up(worker_id w) {
@@ -48,7 +50,7 @@ class fake_backend final : public backend {
   void finish(worker_id w) { answer(w, ~std::uint32_t{0}); }
   /// Answers the task at hand up to item `done`, and leaves; what else it holds is left.
   void retire(worker_id w, std::uint32_t done) {
-    answer(w, done);
+    answer(w, done, true);
     lose(w, 0, false, true, 0);
   }
   /// Ends in the middle of item `done` of the task at hand; or, not `started`, between two items.
@@ -60,7 +62,31 @@ class fake_backend final : public backend {
     happen(why);
   }
 
+  /// Item k of the task at hand runs, since then.
+  void run(worker_id w, std::uint32_t k, clock::time_point since = clock::now()) {
+    std::lock_guard hold(mutex_);
+    sent& s = rings_[w].front();
+    s.claimed = std::max(s.claimed, k + 1);
+    at_[w] = {s.task, k, true, since};
+  }
+  /// Answers the task at hand up to item `done`, as a worker that is held does.
+  void stop_at(worker_id w, std::uint32_t done) { answer(w, done); }
+  void refuse_holds(bool refuse) {
+    std::lock_guard hold(mutex_);
+    refusing_holds_ = refuse;
+  }
+
+  void delay_signals(bool delay) {
+    std::lock_guard hold(mutex_);
+    delaying_signals_ = delay;
+    for (worker_id w : std::exchange(delayed_, {})) happen(signal_sent{w});
+  }
+
   // ---- what the test sees
+  /// What was done to stop what runs, in order: "token", "signal 15", "kill".
+  std::vector<std::string> steps() const { return std::lock_guard(mutex_), steps_; }
+  int holds() const { return std::lock_guard(mutex_), holds_; }
+  bool is_held(worker_id w) const { return std::lock_guard(mutex_), held_[w]; }
   std::vector<sent> ring(worker_id w) const {
     std::lock_guard hold(mutex_);
     return {rings_[w].begin(), rings_[w].end()};
@@ -135,6 +161,46 @@ class fake_backend final : public backend {
     std::lock_guard hold(mutex_);
     sent* s = find(w, task);
     return s == nullptr ? ~std::uint32_t{0} : s->claimed;
+  }
+  [[nodiscard]] bool can_hold() const noexcept override { return true; }
+  std::optional<at_hand> look(worker_id w) override {
+    std::lock_guard hold(mutex_);
+    if (rings_[w].empty()) return std::nullopt;
+    const task_id at = rings_[w].front().task;
+    if (at_[w].running && at_[w].task == at) return at_[w];
+    return at_hand{at, 0, false, {}};
+  }
+  std::optional<at_hand> hold(worker_id w) override {
+    {
+      std::lock_guard hold(mutex_);
+      ++holds_;
+      if (refusing_holds_) return std::nullopt;
+      held_[w] = true;
+    }
+    return look(w);
+  }
+  [[nodiscard]] bool holding(worker_id w) const override { return is_held(w); }
+  void let_go(worker_id w) override {
+    std::lock_guard hold(mutex_);
+    held_[w] = false;
+  }
+  void ask(worker_id) override {
+    std::lock_guard hold(mutex_);
+    steps_.emplace_back("token");
+  }
+  bool signal(worker_id w, int number) override {
+    std::lock_guard hold(mutex_);
+    steps_.push_back("signal " + std::to_string(number));
+    if (delaying_signals_)
+      delayed_.push_back(w);
+    else
+      happen(signal_sent{w});
+    return true;
+  }
+  bool kill(worker_id) override {
+    std::lock_guard hold(mutex_);
+    steps_.emplace_back("kill");
+    return true;
   }
   void poll(std::vector<event>& to) override {
     std::lock_guard hold(mutex_);
@@ -242,11 +308,12 @@ class fake_backend final : public backend {
             0,
             1000 + static_cast<int>(w)};
   }
-  void answer(worker_id w, std::uint32_t done) {
+  void answer(worker_id w, std::uint32_t done, bool retires = false) {
     std::lock_guard hold(mutex_);
     sent s = std::move(rings_[w].front());
     rings_[w].pop_front();
-    happen(task_finished{reply_to(w, s, done)});
+    at_[w] = {};
+    happen(task_finished{reply_to(w, s, done), retires});
   }
   void lose(worker_id w, std::uint32_t done, bool started, bool retired, int status) {
     std::lock_guard hold(mutex_);
@@ -259,6 +326,8 @@ class fake_backend final : public backend {
       lost.left.push_back({r, first && started && r.done < s.kept});
     }
     rings_[w].clear();
+    at_[w] = {};
+    held_[w] = false;
     happen(std::move(lost));
   }
 
@@ -266,6 +335,13 @@ class fake_backend final : public backend {
   std::condition_variable changed_;
   std::vector<std::deque<sent>> rings_;
   std::vector<bool> is_up_;
+  std::vector<at_hand> at_;
+  std::vector<bool> held_;
+  std::vector<std::string> steps_;
+  bool refusing_holds_ = false;
+  int holds_ = 0;
+  bool delaying_signals_ = false;
+  std::vector<worker_id> delayed_;
   std::uint32_t slots_;
   std::vector<event> events_;
   std::map<std::uint32_t, reply> replies_;  // by ticket

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 2);
+static_assert(version == 3);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -47,16 +47,18 @@ static_assert(offsetof(task_slot, first) == 32);
 static_assert(offsetof(task_slot, count) == 36);
 static_assert(offsetof(task_slot, parcel_size) == 40);
 static_assert(offsetof(task_slot, parcel_at) == 48);
+static_assert(offsetof(task_slot, timed) == 56);
 static_assert(offsetof(task_slot, bytes) == 64);
 
 // ---- its answer
 static_assert(sizeof(reply_slot) == 256);
 static_assert(offsetof(reply_slot, word) == 0);
-static_assert(offsetof(reply_slot, retired) == 4);
+static_assert(offsetof(reply_slot, ending) == 4);
 static_assert(offsetof(reply_slot, progress) == 8);
 static_assert(offsetof(reply_slot, written) == 16);
 static_assert(offsetof(reply_slot, place) == 24);
 static_assert(offsetof(reply_slot, nanoseconds) == 32);
+static_assert(offsetof(reply_slot, since) == 40);
 static_assert(offsetof(reply_slot, bytes) == 64);
 
 // ---- a window
@@ -66,6 +68,8 @@ static_assert(offsetof(window, asleep) == 4);
 static_assert(offsetof(window, cpu) == 8);
 static_assert(offsetof(window, start) == 12);
 static_assert(offsetof(window, state) == 16);
+static_assert(offsetof(window, gate) == 20);
+static_assert(offsetof(window, asked) == 24);
 static_assert(offsetof(window, tasks) == 64);
 static_assert(offsetof(window, replies) == 64 + 256 * 256);
 static_assert(offsetof(window, last) == 64 + 2 * 256 * 256);
@@ -88,6 +92,9 @@ static_assert(offsetof(stderr_ring, end) == 0);
 static_assert(offsetof(stderr_ring, bytes) == 8);
 static_assert(sizeof(stderr_ring) == 8 + 2048);
 
+static_assert(static_cast<std::uint32_t>(reply_ending::whole) == 0);
+static_assert(static_cast<std::uint32_t>(reply_ending::retires) == 1);
+static_assert(static_cast<std::uint32_t>(reply_ending::stopped) == 2);
 static_assert(static_cast<std::uint32_t>(worker_state::starting) == 0);
 static_assert(static_cast<std::uint32_t>(worker_state::ready) == 1);
 static_assert(static_cast<std::uint32_t>(worker_state::failed) == 2);

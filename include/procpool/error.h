@@ -34,11 +34,38 @@ class timeout_error : public error {
   using error::error;
 };
 
-/// The item never ran and never will: cancel(), fail_fast, or a stream left early.
+/// cancel(), fail_fast, or a stream left early: the item never ran and never will, or it ran and
+/// cancel() stopped it.
 class task_cancelled : public error {
  public:
   task_cancelled() : error("procpool: the task was cancelled before it started") {}
   using error::error;
+};
+
+/// The item ran past task_options::timeout and was stopped; or the call's deadline came before its
+/// end. It does not run any more.
+class task_timeout : public error {
+ public:
+  enum class kind_type {
+    timeout,   ///< of the item
+    deadline,  ///< of the call
+  };
+  /// `index`: the item's place in its call's input; `pid`: of the worker that ran it, 0 for none.
+  task_timeout(kind_type kind, std::chrono::nanoseconds limit, std::size_t index, pid_t pid);
+
+  [[nodiscard]] kind_type kind() const noexcept { return kind_; }
+  /// What was allowed.
+  [[nodiscard]] std::chrono::nanoseconds limit() const noexcept { return limit_; }
+  /// The place in the call's input; 0 for apply.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  /// The worker that it ran in; 0 when it had not started.
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+ private:
+  kind_type kind_;
+  std::chrono::nanoseconds limit_;
+  std::size_t index_;
+  pid_t pid_;
 };
 
 /// terminate() was called while the result was pending.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -40,6 +41,32 @@ class task {
   std::shared_ptr<const detail::encoded_call> call_;
 };
 
+/// How an item is made to stop that ran past its timeout, or was cancelled while it ran: three
+/// steps, each of which may be left out, and each begun when the one before has not helped. An item
+/// that ends by itself after one of them costs no worker: the worker goes on. What the item returned
+/// or threw then is dropped; its result is task_timeout or task_cancelled all the same, and comes
+/// when the item has ended: as soon as a result is there, nothing of the item runs any more.
+///
+/// The default is the last step at once.
+struct stop_steps {
+  /// this_worker::stop_token() and stop_requested() say so; wait so long. 0: left out.
+  std::chrono::nanoseconds token_grace{0};
+  /// Send this signal to the worker (not to what the item has started); 0: left out. SIGTERM, say:
+  /// a handler that the item has installed may end it well; without one it ends the worker.
+  int signal = 0;
+  /// Wait so long after the signal.
+  std::chrono::nanoseconds signal_grace{0};
+  // Then SIGKILL for the worker's process group, which takes along what its tasks have started and
+  // not put into a group or session of their own. The worker is replaced.
+};
+
+/// What task_options::retries is for.
+enum class retry_on {
+  death,    ///< the worker died under the item
+  timeout,  ///< the item ran past task_options::timeout
+  both,
+};
+
 struct pool_options {
   /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its
   /// cgroup's cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says
@@ -63,6 +90,8 @@ struct pool_options {
   /// there is nobody to tell. It costs no result, but join() waits for it, and so does the worker
   /// that takes the place.
   task finalizer = {};
+  /// For all calls that say nothing else.
+  procpool::stop_steps stop_steps = {};
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).
@@ -70,12 +99,31 @@ struct task_options {
   /// Items in a message. 0: chosen by the pool. Idle workers take un-started items back from busy
   /// ones whatever the chunksize is, so a large one costs no balance.
   std::size_t chunksize = 0;
+  /// The longest that one item may run, from its start in the worker, also in the middle of a
+  /// chunk: then it is stopped (stop_steps) and fails with task_timeout. 0: no limit. Kept to a
+  /// fraction of a millisecond on an idle machine; costs nothing where there is none, and with one
+  /// a reading of the clock for each item. Not in an in_process pool, where nobody could stop it.
+  std::chrono::nanoseconds timeout{0};
+  /// Times that an item is run again when its worker died under it, or it timed out; alone then.
+  /// What fails for good has its earlier failures nested in it. Without retries no item is ever
+  /// begun twice.
+  int retries = 0;
   /// map, map_async, try_map: after the first failure drop what has not started; those items fail
   /// with task_cancelled.
   bool fail_fast = false;
   /// imap: items taken from the input and not yet yielded, at most; 0: a small multiple of
   /// processes × chunksize.
   std::size_t buffersize = 0;
+  /// Which failures `retries` is for.
+  procpool::retry_on retry_on = procpool::retry_on::both;
+  /// Time between an item's failure and its next run; doubled for each run after that, up to a
+  /// minute (or this, when it is longer).
+  std::chrono::nanoseconds backoff{0};
+  /// For the whole call, from its submission: what has not ended by then is stopped, or never
+  /// starts, and fails with task_timeout. 0: none. Of imap, for the whole stream.
+  std::chrono::nanoseconds deadline{0};
+  /// How an item of this call is stopped; nothing: as pool_options::stop_steps says.
+  std::optional<procpool::stop_steps> stop_steps = {};
 };
 
 }  // namespace procpool

@@ -75,8 +75,8 @@ class pool {
     return apply(task_options{}, std::move(f), std::forward<A>(args)...);
   }
   template <class F, class... A>
-  detail::apply_result<F, A...> apply(const task_options&, F f, A&&... args) {
-    auto state = one<detail::apply_call<F, A...>>(true, f, args...);
+  detail::apply_result<F, A...> apply(const task_options& options, F f, A&&... args) {
+    auto state = one<detail::apply_call<F, A...>>(true, options, f, args...);
     if constexpr (detail::apply_call<F, A...>::good)
       return state->take();
     else
@@ -90,8 +90,9 @@ class pool {
     return apply_async(task_options{}, std::move(f), std::forward<A>(args)...);
   }
   template <class F, class... A>
-  async_result<detail::apply_result<F, A...>> apply_async(const task_options&, F f, A&&... args) {
-    auto state = one<detail::apply_call<F, A...>>(false, f, args...);
+  async_result<detail::apply_result<F, A...>> apply_async(const task_options& options, F f,
+                                                          A&&... args) {
+    auto state = one<detail::apply_call<F, A...>>(false, options, f, args...);
     if constexpr (detail::apply_call<F, A...>::good)
       return {engine_, std::move(state)};
     else
@@ -265,13 +266,16 @@ class pool {
  private:
   /// The state of one call, submitted; waited for when `wait`.
   template <class Call, class F, class... A>
-  auto one(bool wait, F& f, A&... args) {
+  auto one(bool wait, const task_options& options, F& f, A&... args) {
     Call::require();
     if constexpr (Call::good) {
       using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::single<typename Call::result>>();
       detail::one_call<shape, F, A...> input(f, args...);
-      detail::call_options o{.chunksize = 1, .one_chunk = true};
+      detail::call_options o{.chunksize = 1,
+                             .one_chunk = true,
+                             .limits = &options,
+                             .until = detail::call_end(options)};
       if (wait)
         engine_->run(state, shape::entry, input, o);
       else
@@ -293,6 +297,8 @@ class pool {
       detail::items<shape, Star, decltype(sent), Rs...> input(sent, ranges...);
       detail::call_options o{.chunksize = options.chunksize,
                              .fail_fast = options.fail_fast,
+                             .limits = &options,
+                             .until = detail::call_end(options),
                              .state = detail::state_of(sent)};
       state->shrink(wait ? engine_->run(state, shape::entry, input, o)
                          : engine_->submit(state, shape::entry, input, o));

@@ -107,6 +107,12 @@ engine::clock::time_point deadline_after(std::chrono::time_point<Clock, Duration
   return deadline_after(t - Clock::now());
 }
 
+/// When a call's deadline ends, if it has one.
+template <class Options>
+engine::clock::time_point call_end(const Options& options) {
+  return options.deadline.count() == 0 ? engine::never : deadline_after(options.deadline);
+}
+
 /// A std::future of Ts; see future.h.
 template <class Future, class T>
 inline constexpr bool is_future_of = false;
@@ -164,8 +170,10 @@ class [[nodiscard]] async_result {
   /// get() was not called yet, and there is something to get.
   [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
-  /// True: nothing of it had started, and never will; get() throws task_cancelled. True again when
-  /// it was cancelled before. False: it has started or ended, and nothing changes.
+  /// True: get() will throw task_cancelled. What had not started never will; what runs is stopped
+  /// (stop_steps), and the result is there when that has ended. Does not wait for it. True again
+  /// when it was cancelled before. False: it has ended, and nothing changes; or it is a
+  /// continuation.
   bool cancel() {
     detail::batch* b = state().running();
     if (cancelled_) return true;

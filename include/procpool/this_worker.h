@@ -3,7 +3,7 @@
 //
 // From any thread of a worker, in tasks, initializer and finalizer alike; in an in_process pool,
 // whose only worker is the caller, from the thread that runs the task. None of it makes a system
-// call or takes a lock.
+// call or takes a lock, but stop_token().
 #pragma once
 
 #include <sys/types.h>
@@ -36,10 +36,15 @@ namespace this_worker {
 /// begins at 0 again. Outside: 0.
 [[nodiscard]] std::uint64_t task_count() noexcept;
 
-/// Says when what runs here should end. Nobody requests that yet, but a task that asks now and
-/// then needs no change when limits come. Outside: a token without state (stop_possible() is
-/// false).
-[[nodiscard]] std::stop_token stop_token() noexcept;
+/// The item that runs here should end now, or it is made to: it has run past its timeout, or was
+/// cancelled (stop_steps::token_grace). Costs as much as reading a number. Outside: false.
+[[nodiscard]] bool stop_requested() noexcept;
+
+/// The same as a token, for what takes one, and for callbacks (std::stop_callback), which run on a
+/// thread of this worker that the first call starts. Of the item that runs: ask in each. In an
+/// in_process pool nobody requests it. Outside: a token without state (stop_possible() is false).
+/// Throws std::system_error when that thread cannot be started.
+[[nodiscard]] std::stop_token stop_token();
 
 /// What this worker's initializer returned: the same object in every task, until the worker has
 /// retired and its finalizer has run; then it is destroyed. Of a worker that is killed it is not.

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -242,6 +243,11 @@ int kill(pid_t pid, int signal) noexcept {
   return ::kill(pid, signal);
 }
 
+int setpgid(pid_t pid, pid_t group) noexcept {
+  PROCPOOL_FAIL(setpgid, -1);
+  return ::setpgid(pid, group);
+}
+
 int pidfd_open(pid_t pid) noexcept {
   PROCPOOL_FAIL(pidfd_open, -1);
   // By number: glibc names it since 2.36, which is younger than the kernels we run on.
@@ -289,6 +295,17 @@ int queue_signal(pid_t thread, int signal, siginfo_t* info) noexcept {
 void pause() noexcept { ::pause(); }
 
 void alarm(unsigned seconds) noexcept { ::alarm(seconds); }
+
+int membarrier() noexcept {
+  PROCPOOL_FAIL(membarrier, -1);
+  return static_cast<int>(::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0));
+}
+
+int get_membarriers() noexcept {
+  PROCPOOL_FAIL(get_membarriers, -1);
+  return static_cast<int>(
+      ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0));
+}
 
 int getcpu() noexcept { return ::sched_getcpu(); }
 

@@ -100,6 +100,7 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 pid_t wait4(pid_t pid, int* status, int options, struct ::rusage* usage) noexcept;
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;
 int kill(pid_t pid, int signal) noexcept;
+int setpgid(pid_t pid, pid_t group) noexcept;
 /// Linux 5.3.
 int pidfd_open(pid_t pid) noexcept;
 int pidfd_send_signal(int pidfd, int signal) noexcept;
@@ -118,6 +119,11 @@ int queue_signal(pid_t thread, int signal, siginfo_t* info) noexcept;
 /// Until a signal's handler has run.
 void pause() noexcept;
 void alarm(unsigned seconds) noexcept;
+
+/// A full fence on every thread of every process that has asked to get_membarriers(): what they
+/// stored before it is seen after it. Linux 4.16.
+int membarrier() noexcept;
+int get_membarriers() noexcept;
 
 /// The CPU this thread runs on, or -1.
 int getcpu() noexcept;

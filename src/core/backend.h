@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ struct task_message {
   bool in_block;  ///< parcel lies in a block of this backend: only its place is sent
   std::uint32_t first;
   std::uint32_t count;
+  bool timed;  ///< look() shall know since when an item runs
 };
 
 class backend {
@@ -58,6 +60,24 @@ class backend {
   virtual std::uint32_t recall(worker_id worker, task_id task, std::uint32_t keep) = 0;
   /// Items of the task that the worker has claimed so far.
   [[nodiscard]] virtual std::uint32_t claimed(worker_id worker, task_id task) = 0;
+
+  /// hold() works here.
+  [[nodiscard]] virtual bool can_hold() const noexcept = 0;
+  /// The task a worker is at, of those it has not answered.
+  [[nodiscard]] virtual std::optional<at_hand> look(worker_id worker) = 0;
+  /// The worker starts no item any more until let_go(). What it is at then is exact: an item that
+  /// runs is the only one that can, and no signal meets another. It may answer that task with fewer
+  /// items than it was sent; what it did not start then runs elsewhere. Nothing: it is at no task;
+  /// or the system refuses, and the worker is not held (holding() tells).
+  virtual std::optional<at_hand> hold(worker_id worker) = 0;
+  [[nodiscard]] virtual bool holding(worker_id worker) const = 0;
+  virtual void let_go(worker_id worker) = 0;
+  /// To a held worker: its stop token asks what runs to stop; a signal, followed by the event
+  /// signal_sent; its end, and that of what its tasks have started, followed by worker_lost. False:
+  /// the message did not get through; again later.
+  virtual void ask(worker_id worker) = 0;
+  virtual bool signal(worker_id worker, int number) = 0;
+  virtual bool kill(worker_id worker) = 0;
 
   /// Appends what has happened since the last call.
   virtual void poll(std::vector<event>& to) = 0;

@@ -14,8 +14,8 @@ thread_local context* of_thread = nullptr;
 }  // namespace
 
 context::context(std::uint32_t place, const std::atomic<std::uint32_t>& withdrawn,
-                 shared_values::finder find)
-    : worker(place), pid(::getpid()), values(withdrawn, std::move(find)) {}
+                 shared_values::finder find, std::atomic<std::uint32_t>* asked)
+    : worker(place), pid(::getpid()), stop(calls, asked), values(withdrawn, std::move(find)) {}
 
 void context::keep(detail::kept_result made) noexcept {
   if (made.type == nullptr) return;

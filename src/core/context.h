@@ -8,10 +8,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <stop_token>
 
 #include "core/call_count.h"
 #include "core/shared_values.h"
+#include "core/stop_request.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
@@ -19,7 +19,7 @@ namespace procpool::core {
 struct context {
   /// In the process that is to run the tasks.
   context(std::uint32_t place, const std::atomic<std::uint32_t>& withdrawn,
-          shared_values::finder find);
+          shared_values::finder find, std::atomic<std::uint32_t>* asked = nullptr);
 
   /// The initializer's result, from when it has returned until drop_state(). From any thread.
   [[nodiscard]] const detail::kept_result* state() const noexcept {
@@ -31,7 +31,7 @@ struct context {
   const std::uint32_t worker;  ///< its place in the pool: 0..processes
   const pid_t pid;
   call_count calls;
-  std::stop_source stop;  ///< nobody requests it yet
+  stop_request stop;      ///< of the item that runs
   shared_values values;   ///< what the pool has published
 
  private:

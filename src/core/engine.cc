@@ -17,7 +17,9 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
     : options_(std::move(options)),
       backend_(std::move(b)),
       scheduler_(backend_->workers(), backend_->room(), options_.quota),
-      graves_(backend_->workers()) {}
+      graves_(backend_->workers()),
+      stops_(backend_->workers()),
+      look_at_(backend_->workers(), never) {}
 
 // A task that was taken back whole stands in a worker's ring until that worker passes it: the last
 // ones are never answered when the workers leave first.
@@ -52,7 +54,13 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   if (fresh) known->second = scheduler_.add_profile();
   call_id id = scheduler_.open(known->second);
   if (calls_.size() <= id) calls_.resize(id + 1);
-  calls_[id] = call_record{call, &entry, 0, 0, options.place, true, options.fail_fast, false};
+  call_record& c = calls_[id] = call_record{};
+  c.batch = call;
+  c.entry = &entry;
+  c.place = options.place;
+  c.open = true;
+  c.fail_fast = options.fail_fast;
+  if (options.limits != nullptr) note_limits(id, options);
   access::call(*call) = id + 1;
   ++open_calls_;
   return id;
@@ -157,6 +165,7 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
                            const detail::entry_point& entry, detail::source& input,
                            const detail::call_options& options) {
   check_process();
+  check_limits(options);
   lock l(mutex_, std::defer_lock);
   std::size_t n = 0;
   if (options.one_chunk) {
@@ -172,8 +181,9 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
     } catch (...) {
       l.lock();
       calls_[id].open = false;
-      calls_[id].dropped = calls_[id].stopped = true;
-      drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+      calls_[id].dropped = true;
+      calls_[id].end = call_end::cancelled;
+      drop_unstarted(id);
       settle(id);
       throw;
     }
@@ -195,6 +205,7 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
     wait(*call, never);
     return n;
   }
+  check_limits(options);
   lock l(mutex_, std::defer_lock);
   std::size_t n = enqueue_one(l, call, entry, input, options);
   if (n == 0) return 0;
@@ -316,24 +327,12 @@ bool engine::cancel(detail::batch& call) {
   lock l(mutex_);
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
-  call_record& c = calls_[id];
-  if (c.open) return false;
-  // First everything comes back into the queue, which changes nothing for the caller; only when all
-  // of it is there it fails.
-  bool started = false;
-  std::size_t queued = 0;
-  for (task_id t : scheduler_.tasks_of(id)) {
-    if (!scheduler_[t].queued && !take_back(t)) started = true;
-  }
-  for (task_id t : scheduler_.tasks_of(id))
-    if (scheduler_[t].queued) queued += scheduler_[t].count;
-  if (started || queued != c.remaining) {
-    pump(clock::now());
-    return false;
-  }
-  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
-  settle(id);
-  return true;
+  if (calls_[id].open || calls_[id].end != call_end::none) return false;
+  const auto now = clock::now();
+  const bool any = end_call(id, call_end::cancelled, now) != 0;
+  if (!any) calls_[id].end = call_end::none;
+  pump(now);
+  return any;
 }
 
 bool engine::started(detail::batch& call) {
@@ -344,7 +343,8 @@ bool engine::started(detail::batch& call) {
   std::size_t untouched = 0;
   for (task_id t : scheduler_.tasks_of(id)) {
     const scheduler::task& each = scheduler_[t];
-    if (each.queued || backend_->claimed(each.worker, t) == 0) untouched += each.count;
+    if (each.worker == scheduler::none || backend_->claimed(each.worker, t) == 0)
+      untouched += each.count;
   }
   return untouched != calls_[id].items;
 }
@@ -355,8 +355,9 @@ void engine::abandon(detail::batch& call) {
   call.gather_in = nullptr;
   if (call.ready() || access::call(call) == 0) return;
   call_id id = access::call(call) - 1;
-  calls_[id].dropped = calls_[id].stopped = true;
-  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+  calls_[id].dropped = true;
+  calls_[id].end = call_end::cancelled;
+  drop_unstarted(id);
   settle(id);
 }
 

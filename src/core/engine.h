@@ -9,11 +9,15 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/backend.h"
@@ -21,7 +25,9 @@
 #include "core/publications.h"
 #include "core/publish.h"
 #include "core/scheduler.h"
+#include "core/stopper.h"
 #include "procpool/detail/engine.h"
+#include "procpool/options.h"
 
 namespace procpool::detail {
 
@@ -34,6 +40,9 @@ struct waiter {
 
 namespace procpool::core {
 
+/// Throws std::invalid_argument.
+void check(const stop_steps& s);
+
 /// The exception for a pool that broke: a new one each time.
 std::exception_ptr why(const broken& b);
 
@@ -42,6 +51,8 @@ struct engine_options {
   std::uint32_t quota = 0;
   /// No background thread: the submitting thread runs its tasks before submit() returns.
   bool caller_runs = false;
+  /// How items are stopped whose call does not say.
+  procpool::stop_steps stop_steps = {};
   /// True while this is the process that made the engine.
   std::function<bool()> own_process;
 };
@@ -82,6 +93,22 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   using lock = std::unique_lock<std::mutex>;
   enum class state { running, closed, terminated, broken };
 
+  /// What an item failed by, as its retries see it.
+  enum class mishap { none, death, timeout };
+  /// Of an item.
+  struct failed_runs {
+    int count = 0;
+    std::exception_ptr last;  // the ones before nested in it
+  };
+  /// What a call has that most calls have not.
+  struct call_limits {
+    task_options said;
+    clock::time_point until = never;
+    std::map<std::size_t, failed_runs> failed;  // items that are tried again
+  };
+  /// Why what has not started of a call never will.
+  enum class call_end { none, cancelled, deadline };
+
   struct call_record {
     std::shared_ptr<detail::batch> batch;
     const detail::entry_point* entry = nullptr;
@@ -91,7 +118,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;
     bool dropped = false;  // nobody wants the results
-    bool stopped = false;  // what has not started never will: dropped, or failed fast
+    call_end end = call_end::none;
+    std::shared_ptr<call_limits> limits;  // null: none
   };
   /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its
   /// worker.
@@ -146,8 +174,12 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
   void read_by(delivery& d, const task_reply& r, const scheduler::task& t);
   void bury_if_unread(worker_id worker);
-  void take_in_reply(const task_reply& r, std::vector<delivery>& out, clock::time_point now);
+  void take_in_reply(const task_finished& e, std::vector<delivery>& out, clock::time_point now);
   void take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now);
+  /// Ends a worker's part in a task: `done` items are whole, the next one ended by `error` (null:
+  /// did not run), what is behind runs elsewhere.
+  void divide(const task_reply& r, std::uint32_t done, std::exception_ptr error, mishap what,
+              bool answered, std::vector<delivery>& out, clock::time_point now);
   void account(delivery& d);
   void pump(clock::time_point now);
   void send(const scheduler::send& d);
@@ -161,8 +193,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::uint32_t recall(task_id id, std::uint32_t keep);
   /// Takes back all of a task that a worker holds; false: the worker has claimed some of it.
   bool take_back(task_id id);
-  /// Takes back and fails every item of the call that has not been claimed.
-  void drop_unstarted(call_id id, const std::exception_ptr& error);
+  /// Takes back and fails every item of the call that has not been claimed; returns how many.
+  std::size_t drop_unstarted(call_id id);
   /// The same for what came back of a call that had been dropped from before.
   void drop_if_stopped(call_id id);
   void fail_all_calls(const std::function<std::exception_ptr()>& error);
@@ -170,6 +202,37 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void maybe_retire();
   void background();
   [[nodiscard]] clock::time_point next_deadline() const;
+
+  // limits.cc: stopping what runs, running again what failed
+  void check_limits(const detail::call_options& options) const;
+  void note_limits(call_id id, const detail::call_options& options);
+  /// No limit of the call's any more.
+  void forget_limits(call_id id);
+  /// What is due by the clock.
+  void keep_limits(clock::time_point now);
+  [[nodiscard]] clock::time_point limits_due() const;
+  [[nodiscard]] std::chrono::nanoseconds timeout_of(task_id id) const;
+  /// Has the worker looked at in time for what it now holds.
+  void watch_worker(worker_id worker, task_id task, clock::time_point now);
+  void look_at(worker_id worker, clock::time_point now);
+  /// Stops an item that runs; false: it did not any more.
+  bool stop_item(worker_id worker, const at_hand& what, stop_reason why, clock::time_point now);
+  void take_steps(clock::time_point now);
+  [[nodiscard]] stop_steps steps_of(call_id id) const;
+  /// The worker has answered the task, or is gone: what it was being stopped at, if it was.
+  std::optional<stopper::order> end_stop(worker_id worker, task_id task);
+  void let_go(worker_id worker);
+  /// Fails what of the call has not started, stops what runs; returns how many items that were.
+  std::size_t end_call(call_id id, call_end why, clock::time_point now);
+  [[nodiscard]] std::exception_ptr error_of_end(call_id id, std::size_t item) const;
+  [[nodiscard]] std::exception_ptr error_of_stop(const stopper::order& o, call_id id,
+                                                 std::size_t item, int pid) const;
+  /// `error` with the item's earlier failures nested. True: it is to be tried again.
+  bool to_be_retried(call_id id, std::size_t item, mishap what, std::exception_ptr& error);
+  void try_again(task_id id, clock::time_point now);
+  static mishap mishap_of(const stopper::order& o) noexcept {
+    return o.why == stop_reason::timeout ? mishap::timeout : mishap::none;
+  }
 
   engine_options options_;
   std::unique_ptr<backend> backend_;
@@ -192,6 +255,11 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   publications publications_;
   id_source ids_;
   std::vector<grave> graves_;  // by worker
+  stopper stops_;
+  std::set<std::pair<clock::time_point, call_id>> ends_;  // calls' deadlines
+  std::multimap<clock::time_point, task_id> set_aside_;   // to be run again, when
+  std::vector<clock::time_point> look_at_;                // by worker: when to look what it runs
+  clock::time_point next_look_ = never;                   // no later than the first of those
   std::size_t open_calls_ = 0;
   std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;

@@ -51,6 +51,20 @@ std::string reason(const details& known) {
   return {};
 }
 
+/// In the largest unit that leaves no fraction.
+std::string readable(std::chrono::nanoseconds d) {
+  using namespace std::chrono;
+  const auto in = [d]<class Unit>(Unit /*of*/, const char* name, std::string& text) {
+    if (d % Unit(1) != nanoseconds(0)) return false;
+    text = std::to_string(d / Unit(1)) + name;
+    return true;
+  };
+  std::string text;
+  static_cast<void>(in(seconds(), " s", text) || in(milliseconds(), " ms", text) ||
+                    in(microseconds(), " µs", text) || in(nanoseconds(), " ns", text));
+  return text;
+}
+
 std::shared_ptr<const details> nothing() {
   static const auto none = std::make_shared<const details>();
   return none;
@@ -74,6 +88,19 @@ cause_type cause_of(int status) noexcept {
 }
 
 }  // namespace
+
+task_timeout::task_timeout(kind_type kind, std::chrono::nanoseconds limit, std::size_t index,
+                           pid_t pid)
+    : error("procpool: " +
+            (kind == kind_type::timeout
+                 ? "item " + std::to_string(index) + " ran past its limit of " + readable(limit)
+                 : "the call's deadline of " + readable(limit) + " came before the end of item " +
+                       std::to_string(index)) +
+            (pid == 0 ? std::string() : " in worker " + std::to_string(pid))),
+      kind_(kind),
+      limit_(limit),
+      index_(index),
+      pid_(pid) {}
 
 worker_died::worker_died(pid_t pid, int status, std::size_t index,
                          std::shared_ptr<const details> known)

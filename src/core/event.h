@@ -2,6 +2,7 @@
 // What can happen to a pool's workers. A death is one more case, through the same door.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -43,9 +44,24 @@ struct task_reply {
   int pid = 0;
 };
 
-/// The task ran as far as it will in this worker: to its end, or to where the worker retires.
+/// The task ran as far as it will in this worker: to its end, or to where the worker retires or
+/// was held.
 struct task_finished {
   task_reply reply;
+  bool retires;  ///< the worker leaves after it
+};
+
+/// What a worker is at: item `item` of the task runs, or will be the next to.
+struct at_hand {
+  task_id task = 0;
+  std::uint32_t item = 0;
+  bool running = false;
+  std::chrono::steady_clock::time_point since;  ///< of a timed task's running item
+};
+
+/// What backend::signal asked for has been done.
+struct signal_sent {
+  worker_id worker;
 };
 
 /// The worker is gone. What it had been sent and not answered, oldest first: of the first one it
@@ -69,6 +85,6 @@ struct broken {
   std::exception_ptr cause;  // nested, when there is one
 };
 
-using event = std::variant<worker_up, task_finished, worker_lost, broken>;
+using event = std::variant<worker_up, task_finished, signal_sent, worker_lost, broken>;
 
 }  // namespace procpool::core

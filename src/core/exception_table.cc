@@ -209,6 +209,25 @@ std::exception_ptr to_worker_died(reader& in, far_side&& from) {
   return make_rethrown(worker_died(pid, status, index, get_details(in)), std::move(from));
 }
 
+void encode_task_timeout(writer& out, const std::exception& e) {
+  const auto& error = static_cast<const task_timeout&>(e);
+  put_number(out, static_cast<std::uint32_t>(error.kind()));
+  put_number<std::int64_t>(out, error.limit().count());
+  put_number<std::uint64_t>(out, error.index());
+  put_number(out, error.pid());
+}
+
+std::exception_ptr to_task_timeout(reader& in, far_side&& from) {
+  const auto kind = get_number<std::uint32_t>(in);
+  if (kind > static_cast<std::uint32_t>(task_timeout::kind_type::deadline))
+    throw serialization_error("procpool: no kind of task_timeout");
+  const auto limit = std::chrono::nanoseconds(get_number<std::int64_t>(in));
+  const auto index = static_cast<std::size_t>(get_number<std::uint64_t>(in));
+  const auto pid = get_number<pid_t>(in);
+  return make_rethrown(task_timeout(static_cast<task_timeout::kind_type>(kind), limit, index, pid),
+                       std::move(from));
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 template <class E, void (*Encode)(writer&, const std::exception&),
@@ -258,6 +277,7 @@ constinit const std::array table{
                    to_nested_exception},
     text<serialization_error>(),
     entry<worker_died, encode_worker_died, to_worker_died>(),
+    entry<task_timeout, encode_task_timeout, to_task_timeout>(),
     text<error>(),
     text<timeout_error>(),
     text<task_cancelled>(),

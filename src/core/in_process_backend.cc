@@ -163,7 +163,7 @@ void in_process_backend::run(const pending& p) {
   auto& bytes = replies_[r.ticket] = run.take_reply();
   r.bytes = bytes;
   r.count = p.kept;
-  events_.emplace_back(task_finished{r});
+  events_.emplace_back(task_finished{r, false});
 }
 
 void in_process_backend::retire_all() {

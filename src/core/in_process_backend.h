@@ -39,6 +39,15 @@ class in_process_backend final : public backend {
   void flush() override {}
   std::uint32_t recall(worker_id worker, task_id task, std::uint32_t keep) override;
   [[nodiscard]] std::uint32_t claimed(worker_id worker, task_id task) override;
+  // What runs, runs in the thread that would have to stop it.
+  [[nodiscard]] bool can_hold() const noexcept override { return true; }  // there is no need to
+  [[nodiscard]] std::optional<at_hand> look(worker_id) override { return std::nullopt; }
+  std::optional<at_hand> hold(worker_id) override { return std::nullopt; }
+  [[nodiscard]] bool holding(worker_id) const override { return false; }
+  void let_go(worker_id) override {}
+  void ask(worker_id) override {}
+  bool signal(worker_id, int) override { return true; }
+  bool kill(worker_id) override { return true; }
   void poll(std::vector<event>& to) override;
   void release(worker_id worker, std::uint32_t ticket) override;
   void bury(worker_id) override {}

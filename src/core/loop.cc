@@ -44,6 +44,7 @@ bool engine::step(lock& l, std::vector<delivery>& deliveries) {
   deliveries.reserve(replies + events.size());
   auto now = clock::now();
   for (event& e : events) take_in(e, deliveries, now);
+  keep_limits(now);
   pump(now);
   if (!deliveries.empty()) {
     l.unlock();
@@ -91,17 +92,21 @@ void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point
 }
 
 clock::time_point engine::next_deadline() const {
-  return std::min(scheduler_.deadline(), backend_->next_deadline());
+  return std::min({scheduler_.deadline(), backend_->next_deadline(), limits_due()});
 }
 
 void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
   if (auto* up = std::get_if<worker_up>(&e)) {
     scheduler_.up(up->worker, now);
   } else if (auto* finished = std::get_if<task_finished>(&e)) {
-    take_in_reply(finished->reply, out, now);
+    take_in_reply(*finished, out, now);
+  } else if (auto* sent = std::get_if<signal_sent>(&e)) {
+    if (stops_.signal_was_sent(sent->worker)) let_go(sent->worker);
   } else if (auto* lost = std::get_if<worker_lost>(&e)) {
     take_in_loss(*lost, out, now);
     scheduler_.down(lost->worker);
+    stops_.end(lost->worker);
+    look_at_[lost->worker] = never;
     graves_[lost->worker].dug = true;
     bury_if_unread(lost->worker);
   } else if (auto* b = std::get_if<broken>(&e)) {
@@ -117,7 +122,6 @@ void engine::read_by(delivery& d, const task_reply& r, const scheduler::task& t)
   d.batch = calls_[t.call].batch;
   d.dropped = calls_[t.call].dropped;
   d.reply = {t.first, r.count, r.done, r.bytes, r.nanoseconds, r.pid};
-  d.outcomes = r.done;
   d.worker = r.worker;
   d.ticket = r.ticket;
   ++graves_[r.worker].readers;
@@ -132,56 +136,83 @@ void engine::bury_if_unread(worker_id worker) {
 }
 
 // A task that fail_all_calls has forgotten has no parcel; its slot is all there is to give back.
-void engine::take_in_reply(const task_reply& r, std::vector<delivery>& out, clock::time_point now) {
+void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
+                           clock::time_point now) {
+  const task_reply& r = e.reply;
   if (state_ == state::terminated || state_ == state::broken) {
     backend_->release(r.worker, r.ticket);
     return;
   }
-  const scheduler::task& t = scheduler_[r.task];
-  delivery d;
-  read_by(d, r, t);
-  bool whole = r.done == t.count;
-  scheduler_.answered(r.task, r.done, std::chrono::nanoseconds(r.nanoseconds), now);
-  if (whole) {
-    forget(r.task);
+  const call_id call = scheduler_[r.task].call;
+  const std::size_t first = scheduler_[r.task].first;
+  // From the moment an item was stopped, its outcome is that, whatever its worker made of it.
+  const auto stop = end_stop(r.worker, r.task);
+  const bool ruled = stop && stop->running;
+  scheduler_.answered(r.task, r.done,
+                      ruled ? std::chrono::nanoseconds(0) : std::chrono::nanoseconds(r.nanoseconds),
+                      now);
+  if (e.retires) scheduler_.leaving(r.worker);
+  if (ruled) {
+    std::exception_ptr error = error_of_stop(*stop, call, first + stop->item, r.pid);
+    divide(r, std::min(r.done, stop->item), std::move(error), mishap_of(*stop), true, out, now);
   } else {
-    // The worker retires in the middle of it: the rest runs elsewhere.
-    scheduler_.leaving(r.worker);
-    share_parcel(r.task, scheduler_.split(r.task, r.done));
-    forget(r.task);
-    drop_if_stopped(d.call);
+    divide(r, r.done, nullptr, mishap::none, true, out, now);
   }
-  out.push_back(std::move(d));
+  if (calls_[call].batch) drop_if_stopped(call);
 }
 
 void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
   if (state_ == state::terminated || state_ == state::broken) return;
-  std::vector<call_id> put_back;
+  std::vector<call_id> touched;
   // Newest first, so that what is put back at the head of the queue keeps its order.
   for (auto left = e.left.rbegin(); left != e.left.rend(); ++left) {
     task_reply& r = left->reply;
     const scheduler::task t = scheduler_[r.task];
-    std::uint32_t over = r.done + (left->started ? 1 : 0);
+    const auto stop = end_stop(e.worker, r.task);
     scheduler_.answered(r.task, 0, {}, now);
-    if (over < t.count) put_back.push_back(t.call);
-    if (over == 0 && t.count != 0) {
-      scheduler_.requeue(r.task);
-      continue;
+    touched.push_back(t.call);
+    if (stop && stop->running) {
+      std::exception_ptr error = error_of_stop(*stop, t.call, t.first + stop->item, e.how.pid);
+      divide(r, std::min(r.done, stop->item), std::move(error), mishap_of(*stop), false, out, now);
+    } else if (left->started) {
+      const std::size_t place = calls_[t.call].place + t.first + r.done;
+      divide(r, r.done,
+             std::make_exception_ptr(worker_died(e.how.pid, e.how.status, place, e.how.known)),
+             mishap::death, false, out, now);
+    } else {
+      divide(r, r.done, nullptr, mishap::none, false, out, now);
     }
-    if (over != 0) {
-      delivery d;
-      read_by(d, r, t);
-      d.answered = false;
-      d.outcomes = over;
-      if (left->started)
-        d.error = std::make_exception_ptr(worker_died(
-            e.how.pid, e.how.status, calls_[t.call].place + t.first + r.done, e.how.known));
-      out.push_back(std::move(d));
-    }
-    if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
-    forget(r.task);
   }
-  for (call_id call : put_back) drop_if_stopped(call);
+  for (call_id call : touched)
+    if (calls_[call].batch) drop_if_stopped(call);
+}
+
+void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr error, mishap what,
+                    bool answered, std::vector<delivery>& out, clock::time_point now) {
+  const scheduler::task t = scheduler_[r.task];
+  const std::uint32_t over = done + (error ? 1 : 0);
+  if (over == 0 && !answered) {
+    if (t.count != 0)
+      scheduler_.requeue(r.task);
+    else
+      forget(r.task);
+    return;
+  }
+  delivery d;
+  read_by(d, r, t);
+  d.reply.done = done;
+  d.answered = answered;
+  if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
+  if (error && to_be_retried(t.call, t.first + done, what, error)) {
+    const task_id again = scheduler_.split(r.task, done);
+    share_parcel(r.task, again);
+    try_again(again, now);
+    error = nullptr;
+  }
+  d.outcomes = done + (error ? 1 : 0);
+  d.error = std::move(error);
+  forget(r.task);
+  out.push_back(std::move(d));
 }
 
 void engine::account(delivery& d) {
@@ -199,8 +230,8 @@ void engine::account(delivery& d) {
   c.remaining -= d.outcomes;
   if (d.failed != 0 && c.fail_fast) {
     c.fail_fast = false;
-    c.stopped = true;
-    drop_unstarted(d.call, std::make_exception_ptr(task_cancelled()));
+    c.end = call_end::cancelled;
+    drop_unstarted(d.call);
   }
   settle(d.call);
 }
@@ -215,8 +246,9 @@ void engine::pump(clock::time_point now) {
       take(std::get<scheduler::take>(*d));
   }
   backend_->flush();
-  if (scheduler_.deadline() < sleeping_until_ && driver_ != std::this_thread::get_id()) {
-    sleeping_until_ = scheduler_.deadline();
+  const auto due = std::min(scheduler_.deadline(), limits_due());
+  if (due < sleeping_until_ && driver_ != std::this_thread::get_id()) {
+    sleeping_until_ = due;
     if (driver_ != std::thread::id())
       backend_->nudge();
     else
@@ -227,10 +259,12 @@ void engine::pump(clock::time_point now) {
 void engine::send(const scheduler::send& d) {
   const scheduler::task& t = scheduler_[d.task];
   const parcel& p = *parcels_[d.task];
+  const bool timed = timeout_of(d.task).count() != 0;
   std::exception_ptr error;
   try {
     backend_->send(d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
-                              static_cast<std::uint32_t>(t.first - p.base), t.count});
+                              static_cast<std::uint32_t>(t.first - p.base), t.count, timed});
+    if (timed) watch_worker(d.worker, d.task, clock::now());
   } catch (...) {
     error = std::current_exception();
   }
@@ -298,16 +332,27 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
   forget(id);
 }
 
-void engine::drop_unstarted(call_id id, const std::exception_ptr& error) {
+std::size_t engine::drop_unstarted(call_id id) {
   for (task_id t : scheduler_.tasks_of(id))
     if (!scheduler_[t].queued) take_back(t);
-  for (task_id t : scheduler_.tasks_of(id))
-    if (scheduler_[t].queued) fail_task(t, error);
+  std::size_t dropped = 0;
+  std::exception_ptr error;
+  for (task_id t : scheduler_.tasks_of(id)) {
+    const scheduler::task& each = scheduler_[t];
+    const auto aside = std::find_if(set_aside_.begin(), set_aside_.end(),
+                                    [t](const auto& a) { return a.second == t; });
+    if (!each.queued && aside == set_aside_.end()) continue;
+    if (aside != set_aside_.end()) set_aside_.erase(aside);
+    if (!error) error = error_of_end(id, each.first);
+    dropped += each.count;
+    fail_task(t, error);
+  }
+  return dropped;
 }
 
 void engine::drop_if_stopped(call_id id) {
-  if (!calls_[id].stopped) return;
-  drop_unstarted(id, std::make_exception_ptr(task_cancelled()));
+  if (calls_[id].end == call_end::none) return;
+  drop_unstarted(id);
   settle(id);
 }
 
@@ -316,6 +361,7 @@ void engine::settle(call_id id) {
   call_record& c = calls_[id];
   if (c.open || c.remaining != 0 || !c.batch) return;
   std::shared_ptr<detail::batch> b = std::move(c.batch);
+  forget_limits(id);
   // A task may still stand in a worker's ring with nothing left to run; the record lives as long.
   if (scheduler_.live(id) == 0) {
     c = call_record{};
@@ -335,6 +381,8 @@ void engine::settle(call_id id) {
 }
 
 void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
+  stops_.clear();
+  set_aside_.clear();
   for (call_id id = 0; id < calls_.size(); ++id) {
     call_record& c = calls_[id];
     if (c.entry == nullptr) continue;

@@ -89,20 +89,27 @@ task_id scheduler::split(task_id id, std::uint32_t keep) {
 
 void scheduler::requeue(task_id id) { enqueue(id, true); }
 
+// Rare: a drop; the queue of one call is short, or dropped whole from its head.
+void scheduler::set_aside(task_id id) {
+  task& t = tasks_[id];
+  call_record& c = calls_[t.call];
+  task_id* link = &c.head;
+  task_id before = none;
+  while (*link != id) {
+    before = *link;
+    link = &tasks_[*link].behind;
+  }
+  *link = t.behind;
+  if (c.tail == id) c.tail = before;
+  t.queued = false;
+  t.behind = none;
+  --queued_;
+}
+
 void scheduler::erase(task_id id) {
   task& t = tasks_[id];
   call_record& c = calls_[t.call];
-  if (t.queued) {  // rare: a drop; the queue of one call is short or dropped whole from its head
-    --queued_;
-    task_id* link = &c.head;
-    task_id before = none;
-    while (*link != id) {
-      before = *link;
-      link = &tasks_[*link].behind;
-    }
-    *link = t.behind;
-    if (c.tail == id) c.tail = before;
-  }
+  if (t.queued) set_aside(id);
   if (t.worker != none) std::erase(workers_[t.worker].holds, id);
   if (t.previous != none)
     tasks_[t.previous].next = t.next;
@@ -146,6 +153,8 @@ void scheduler::answered(task_id id, std::uint32_t items, std::chrono::nanosecon
     std::erase(w.holds, id);
   w.busy_since = now;
   if (w.holds.empty()) idle_.push_back(t.worker);
+  // What it gives back counts for nothing.
+  if (items < t.count) w.accepted -= std::min(w.accepted, t.count - items);
   t.worker = none;
   if (items == 0 || took.count() <= 0) return;
   double cost = static_cast<double>(took.count()) / items;

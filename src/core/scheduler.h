@@ -58,8 +58,10 @@ class scheduler {
   /// Cuts a task that is not queued: it keeps `keep` items, the rest is a new task at its call's
   /// head.
   task_id split(task_id id, std::uint32_t keep);
-  /// A task that no worker holds any more, and still is to run.
+  /// A task that no worker holds any more, or that was set aside, and still is to run.
   void requeue(task_id id);
+  /// Takes a queued task out of its queue, until requeue().
+  void set_aside(task_id id);
   /// Forgets a task: finished, failed or dropped.
   void erase(task_id id);
   /// The call's live tasks, in no order.
@@ -71,7 +73,11 @@ class scheduler {
   void leaving(worker_id worker);
   /// It is gone, and its tasks have been told by answered().
   void down(worker_id worker);
-  /// The worker holds the task no longer. `items` ran there, in `took`.
+  /// What it holds, oldest first.
+  [[nodiscard]] const std::deque<task_id>& held_by(worker_id worker) const noexcept {
+    return workers_[worker].holds;
+  }
+  /// The worker holds the task no longer. `items` ran there, in `took` (zero: no measure).
   void answered(task_id id, std::uint32_t items, std::chrono::nanoseconds took,
                 clock::time_point now);
   /// A slot of the worker's channel is free again.

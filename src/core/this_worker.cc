@@ -46,9 +46,14 @@ std::uint64_t task_count() noexcept {
   return here == nullptr ? 0 : here->calls.now();
 }
 
-std::stop_token stop_token() noexcept {
+std::stop_token stop_token() {
+  core::context* here = core::current_context();
+  return here == nullptr ? std::stop_token() : here->stop.token();
+}
+
+bool stop_requested() noexcept {
   const core::context* here = core::current_context();
-  return here == nullptr ? std::stop_token() : here->stop.get_token();
+  return here != nullptr && here->stop.requested();
 }
 
 }  // namespace this_worker

@@ -3,6 +3,7 @@
 
 #include <stdio_ext.h>
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <limits>
@@ -16,6 +17,14 @@
 #include "core/throw_point.h"
 
 namespace procpool::detail {
+
+// The same clock as the parent's: CLOCK_MONOTONIC is the machine's.
+void task_run::note_time() noexcept {
+  since_->store(static_cast<std::uint64_t>(
+                    std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch())
+                        .count()),
+                std::memory_order_relaxed);
+}
 
 // Not inlined: where it was entered is where the handler's frame ends.
 [[gnu::noinline]] void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
@@ -55,7 +64,7 @@ void fail_all(detail::task_run& run, const char* why) {
   std::uint32_t to = 0;
   while (run.claim(from, to)) {
     for (std::uint32_t k = from; k < to; ++k) {
-      run.starting(k);
+      if (!run.starts(k)) return;
       try {
         throw serialization_error(why);
       } catch (...) {
@@ -95,7 +104,7 @@ void run_tasks(link& parent, context& here, std::uint32_t quota) {
     }
     flush_output();
     PROCPOOL_STEP("worker: items run, reply not written");
-    if (quota != 0) left -= parent.claimed();
+    if (quota != 0) left -= parent.taken();
     parent.answer(left == 0);
     if (left == 0) return;
   }

@@ -23,8 +23,8 @@ class link {
   };
   /// The next task; at most `quota` of its items can be claimed. Nothing: leave.
   virtual std::optional<task> receive(std::uint32_t quota) = 0;
-  /// Items claimed of the task at hand.
-  [[nodiscard]] virtual std::uint32_t claimed() const = 0;
+  /// Items of the task at hand that will run nowhere else.
+  [[nodiscard]] virtual std::uint32_t taken() const = 0;
   virtual void answer(bool retired) = 0;
   /// Instead of the first receive(): the initializer is done; or failed, with its error record.
   virtual void ready() = 0;

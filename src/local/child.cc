@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/modules.h"
+#include "base/sys.h"
 #include "core/context.h"
 #include "core/failure.h"
 #include "core/worker.h"
@@ -26,7 +27,7 @@ class shared_memory_link final : public core::link {
     if (!t) return std::nullopt;
     return task{{t->module, t->offset}, t->type, t->run};
   }
-  [[nodiscard]] std::uint32_t claimed() const override { return half_.claimed(); }
+  [[nodiscard]] std::uint32_t taken() const override { return half_.taken(); }
   void answer(bool retired) override { half_.answer(retired); }
   void ready() override { half_.report(shm::worker_state::ready); }
   void failed(std::span<const std::byte> error) override {
@@ -53,6 +54,9 @@ void hear_of_modules(const shm::segment& memory) noexcept {
 }
 
 void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options) {
+  // For parent_half::close_gate. A system that refuses it refuses the parent's part, too.
+  if (sys::get_membarriers() != 0 && errno != ENOSYS && errno != EPERM && errno != EINVAL)
+    sys::raise("membarrier");
   shm::window& own = memory.open_window(worker);
   hear_of_modules(memory);
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
@@ -61,7 +65,8 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
   core::context& here = *new core::context(
       worker, memory.head().withdrawn, [parcels = memory.parcels()](std::uint64_t at) {
         return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
-      });
+      },
+      &own.asked);
   core::enter_worker(here);
   if (options.crash_traces) {
     note_crashes(own.last, reinterpret_cast<const void*>(&core::work));

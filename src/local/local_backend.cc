@@ -21,6 +21,7 @@ using stage = supervisor::stage;
 local_backend::local_backend(std::uint32_t workers, start_method method,
                              const child_options& options)
     : memory_(std::make_unique<shm::segment>(workers)),
+      can_hold_(sys::membarrier() == 0),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
   for (std::uint32_t w = 0; w < workers; ++w) {
     bells_.emplace_back(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
@@ -106,7 +107,7 @@ void local_backend::send(core::worker_id worker, const core::task_message& messa
   // Whoever encoded the parcel has looked at the modules, when it names functions of them.
   if (base::modules_seen() != modules_told_) tell_modules();
   shm::message m{entry.module,  entry.offset,   message.entry->type, message.first,
-                 message.count, message.parcel, shm::in_slot};
+                 message.count, message.parcel, shm::in_slot,        message.timed};
   core::block copy;
   if (message.in_block) {
     m.parcel_at = static_cast<std::uint64_t>(message.parcel.data() - memory_->parcels().data());
@@ -152,6 +153,35 @@ std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task)
   return places_[worker]->channel.claimed(index);
 }
 
+// ---- stopping what runs -------------------------------------------------------------------------
+
+// The time is the worker's word: not believed when it lies ahead, or moves while the item does not.
+std::optional<core::at_hand> local_backend::told(core::worker_id worker,
+                                                 const std::optional<shm::at_hand>& at) {
+  if (!at) return std::nullopt;
+  place& p = *places_[worker];
+  const sent& s = p.slots[at->index % shm::ring_slots];
+  if (s.count == 0) return std::nullopt;  // told to leave
+  core::at_hand now{s.task, at->item, at->running, {}};
+  if (!now.running) return now;
+  const bool known =
+      p.seen.running && p.seen.task == now.task && p.seen.item == now.item && p.seen_at == at->index;
+  const clock::time_point said(std::chrono::nanoseconds(
+      static_cast<std::int64_t>(std::min<std::uint64_t>(at->since, INT64_MAX))));
+  now.since = std::min(said, known ? p.seen.since : clock::now());
+  p.seen = now;
+  p.seen_at = at->index;
+  return now;
+}
+
+std::optional<core::at_hand> local_backend::look(core::worker_id worker) {
+  return told(worker, places_[worker]->channel.look());
+}
+
+std::optional<core::at_hand> local_backend::hold(core::worker_id worker) {
+  return told(worker, places_[worker]->channel.close_gate());
+}
+
 // ---- hearing ------------------------------------------------------------------------------------
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
@@ -164,6 +194,8 @@ void local_backend::poll(std::vector<core::event>& to) {
   if (bell_->control_due() || supervisor_->holds_news()) {
     std::vector<supervisor::ended> ended;
     supervisor_->read(ended);
+    for (const std::uint32_t w : supervisor_->take_signalled())
+      to.emplace_back(core::signal_sent{w});
     for (const auto& e : ended) lose(e, to);
     if (supervisor_->gone()) {
       bell_->forget(zygote_->socket());
@@ -192,8 +224,9 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
           p.channel.release(a->index);
           continue;
         }
-        if (a->retired) supervisor_->leaves(worker);
-        to.emplace_back(core::task_finished{reply_of(worker, *a)});
+        if (a->ending == shm::reply_ending::retires) supervisor_->leaves(worker);
+        to.emplace_back(core::task_finished{reply_of(worker, *a),
+                                            a->ending == shm::reply_ending::retires});
       }
       if (p.channel.corrupt()) supervisor_->kill(worker);
       break;
@@ -227,8 +260,9 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
   lost.retired = e.as_agreed;
   while (auto a = p.channel.read()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;
-    if (a->retired) lost.retired = true;
-    to.emplace_back(core::task_finished{reply_of(e.worker, *a)});
+    if (a->ending == shm::reply_ending::retires) lost.retired = true;
+    to.emplace_back(
+        core::task_finished{reply_of(e.worker, *a), a->ending == shm::reply_ending::retires});
   }
   while (auto a = p.channel.salvage()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;

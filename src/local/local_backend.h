@@ -47,6 +47,18 @@ class local_backend final : public core::backend {
   void flush() override;
   std::uint32_t recall(core::worker_id worker, core::task_id task, std::uint32_t keep) override;
   [[nodiscard]] std::uint32_t claimed(core::worker_id worker, core::task_id task) override;
+  [[nodiscard]] bool can_hold() const noexcept override { return can_hold_; }
+  [[nodiscard]] std::optional<core::at_hand> look(core::worker_id worker) override;
+  std::optional<core::at_hand> hold(core::worker_id worker) override;
+  [[nodiscard]] bool holding(core::worker_id worker) const override {
+    return places_[worker]->channel.gate_is_closed();
+  }
+  void let_go(core::worker_id worker) override { places_[worker]->channel.open_gate(); }
+  void ask(core::worker_id worker) override { places_[worker]->channel.ask(); }
+  bool signal(core::worker_id worker, int number) override {
+    return supervisor_->signal(worker, number);
+  }
+  bool kill(core::worker_id worker) override { return supervisor_->kill(worker); }
   void poll(std::vector<core::event>& to) override;
   void release(core::worker_id worker, std::uint32_t ticket) override;
   void bury(core::worker_id worker) override;
@@ -78,6 +90,8 @@ class local_backend final : public core::backend {
     shm::parent_half channel;
     std::array<sent, shm::ring_slots> slots;
     bool to_wake = false;
+    core::at_hand seen;           // the item that ran when it was last looked at,
+    std::uint32_t seen_at = 0;  // and its task's ring index
   };
 
   [[nodiscard]] bool ready() const noexcept;
@@ -87,6 +101,8 @@ class local_backend final : public core::backend {
   /// Tells the workers of the modules that were loaded since they were last told.
   void tell_modules();
   const base::token& token_of(const detail::entry_point* entry);
+  [[nodiscard]] std::optional<core::at_hand> told(core::worker_id worker,
+                                                  const std::optional<shm::at_hand>& at);
   core::task_reply reply_of(std::uint32_t worker, const shm::answer& a) const;
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
@@ -107,6 +123,7 @@ class local_backend final : public core::backend {
   std::uint64_t modules_told_ = 0;      // base::modules_seen() then
   std::vector<std::uint64_t> told_of_;  // the modules' ids
   bool retiring_ = false;
+  const bool can_hold_;
   base::oom_watch oom_;
   std::mutex arena_mutex_;
   shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock

@@ -122,6 +122,8 @@ void supervisor::read(std::vector<ended>& to) {
       refused_forks_ = 0;
     } else if (r->kind == report_kind::launch_failed) {
       refused(r->worker, r->value);
+    } else if (r->kind == report_kind::signalled) {
+      signalled_.push_back(r->worker);
     } else if (p.at != stage::empty && p.at != stage::ended) {
       core::fate how{r->pid, r->value};
       bool was_up = p.at == stage::up || p.at == stage::leaving;
@@ -169,9 +171,14 @@ void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
 
 void supervisor::leaves(std::uint32_t worker) noexcept { places_[worker].at = stage::leaving; }
 
-void supervisor::kill(std::uint32_t worker) noexcept {
+bool supervisor::kill(std::uint32_t worker) noexcept {
   place& p = places_[worker];
   if (!p.killed) p.killed = zygote_.request_kill(worker, p.generation, SIGKILL);
+  return p.killed;
+}
+
+bool supervisor::signal(std::uint32_t worker, int number) noexcept {
+  return zygote_.request_kill(worker, places_[worker].generation, number);
 }
 
 void supervisor::bury(std::uint32_t worker) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/event.h"
@@ -62,7 +63,11 @@ class supervisor {
   /// It ended before it was ready; `cause`: what its initializer threw, when it did.
   void failed_to_start(std::uint32_t worker, const core::fate& how, std::exception_ptr cause);
   void leaves(std::uint32_t worker) noexcept;
-  void kill(std::uint32_t worker) noexcept;
+  /// Ends it, and what its tasks have started. False: ask again later.
+  bool kill(std::uint32_t worker) noexcept;
+  bool signal(std::uint32_t worker, int number) noexcept;
+  /// The workers that have been sent a signal() since this was last asked.
+  std::vector<std::uint32_t> take_signalled() { return std::exchange(signalled_, {}); }
   /// The place of an ended worker is free: fills it again unless the pool is ending.
   void bury(std::uint32_t worker);
 
@@ -100,6 +105,7 @@ class supervisor {
   bool has_initializer_;
   std::function<void(std::uint32_t, bool)> prepare_;
   std::vector<place> places_;
+  std::vector<std::uint32_t> signalled_;
   std::vector<ended> early_;  // they ended while fill() waited for others
   bool retiring_ = false;
   bool stopping_ = false;

@@ -28,7 +28,7 @@ struct request {
   request_kind kind;
   std::uint32_t worker;      ///< launch, kill: whose place; the owner's numbering
   std::uint32_t generation;  ///< launch, kill: the how-manieth process in that place
-  std::int32_t signal;       ///< kill
+  std::int32_t signal;       ///< kill; SIGKILL is for the worker's whole process group
 };
 static_assert(sizeof(request) == 16 && std::is_trivially_copyable_v<request>);
 
@@ -38,6 +38,7 @@ enum class report_kind : std::uint32_t {
   launch_failed,  ///< value: errno
   ended,          ///< pid; value: its status, as wait(2) has it. Always after its launched
   refused,        ///< instead of ready, with words behind it: why it does not serve
+  signalled,      ///< a kill by another signal than SIGKILL has been done
 };
 /// Bytes of words behind a refused.
 inline constexpr std::size_t most_words = 2048;
@@ -62,7 +63,7 @@ inline bool makes_sense(const request& r) noexcept {
          (r.kind != request_kind::kill || (r.signal > 0 && r.signal < NSIG));
 }
 inline bool makes_sense(const report& r) noexcept {
-  return r.kind >= report_kind::ready && r.kind <= report_kind::refused;
+  return r.kind >= report_kind::ready && r.kind <= report_kind::signalled;
 }
 
 }  // namespace procpool::process

@@ -31,7 +31,7 @@ class zygote_client {
 
   /// False: the zygote has not kept up (or is dead()) and nothing was asked; ask again later.
   bool request_launch(std::uint32_t worker, std::uint32_t generation) noexcept;
-  /// Ignored by the zygote when that process has ended.
+  /// Ignored by the zygote when that process has ended. SIGKILL ends its process group.
   bool request_kill(std::uint32_t worker, std::uint32_t generation, int signal) noexcept;
   /// It kills its workers, reports what became of them as far as the socket has room, and leaves.
   bool request_stop() noexcept;

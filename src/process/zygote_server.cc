@@ -33,6 +33,17 @@ std::int64_t microseconds(const timeval& t) noexcept {
   return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_usec;
 }
 
+/// The worker, and what its tasks have started and left in its group.
+void kill_group(pid_t worker) noexcept {
+  if (sys::kill(-worker, SIGKILL) != 0) sys::kill(worker, SIGKILL);
+}
+
+void ignore(int signal) {
+  struct ::sigaction action {};
+  action.sa_handler = SIG_IGN;
+  sys::check(sys::sigaction(signal, &action, nullptr), "sigaction");
+}
+
 // Single-threaded. Blocks in its poll only: a report that finds the socket full waits in a queue.
 class server {
  public:
@@ -57,7 +68,7 @@ class server {
 
   void receive();
   void launch(const request& r);
-  void kill(const request& r) noexcept;
+  void kill(const request& r);
   void reap();
   bool flush();
   bool send(const report& r) noexcept;
@@ -128,6 +139,8 @@ void server::launch(const request& r) {
     return;
   }
   PROCPOOL_STEP("zygote: worker forked, not reported");
+  // The worker does the same: whoever comes first, it is done before anybody signals the group.
+  sys::setpgid(pid, pid);
   children_.push_back({pid, r.worker, r.generation});
   say({report_kind::launched, r.worker, r.generation, pid, 0});
   PROCPOOL_STEP("zygote: launch reported");
@@ -141,6 +154,11 @@ void server::become_worker(const request& r) {
     sys::check(sys::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)");
     if (sys::getppid() != self_) sys::_exit(EXIT_FAILURE);
     PROCPOOL_STEP("worker: forked, dies with its zygote");
+    // A group of its own, so that what its tasks start ends with it. On a terminal that makes it a
+    // background process, which must not be stopped for reading or writing there.
+    sys::check(sys::setpgid(0, 0), "setpgid");
+    ignore(SIGTTIN);
+    ignore(SIGTTOU);
     socket_.reset();
     parent_.reset();
     signals_.reset();
@@ -158,9 +176,16 @@ void server::become_worker(const request& r) {
   leave(EXIT_SUCCESS);
 }
 
-void server::kill(const request& r) noexcept {
+void server::kill(const request& r) {
   for (const forked& c : children_)
-    if (c.worker == r.worker && c.generation == r.generation) sys::kill(c.pid, r.signal);
+    if (c.worker == r.worker && c.generation == r.generation) {
+      if (r.signal == SIGKILL)
+        kill_group(c.pid);
+      else
+        sys::kill(c.pid, r.signal);
+    }
+  // The owner lets nothing else begin there until the signal has met what it is for.
+  if (r.signal != SIGKILL) say({report_kind::signalled, r.worker, r.generation, 0, 0});
 }
 
 void server::reap() {
@@ -168,12 +193,20 @@ void server::reap() {
   // One signal may stand for many children, so what it says is not looked at.
   while (sys::read(signals_.get(), &ignored, sizeof ignored) > 0) {
   }
-  int status = 0;
-  struct ::rusage used {};
-  for (pid_t pid = 0; (pid = sys::wait4(-1, &status, WNOHANG, &used)) > 0;) {
-    PROCPOOL_STEP("zygote: child reaped, not reported");
+  for (;;) {
+    // Looked at before it is reaped: as long as it is a zombie, its number and its group's are its
+    // own.
+    siginfo_t end{};
+    if (sys::waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0) return;
+    const pid_t pid = end.si_pid;
     const auto c = std::find_if(children_.begin(), children_.end(),
                                 [&](const forked& each) { return each.pid == pid; });
+    const bool left_well = end.si_code == CLD_EXITED && end.si_status == EXIT_SUCCESS;
+    if (c != children_.end() && !left_well) kill_group(pid);
+    int status = 0;
+    struct ::rusage used {};
+    if (sys::wait4(pid, &status, 0, &used) != pid) return;
+    PROCPOOL_STEP("zygote: child reaped, not reported");
     // As the first process of a pid namespace it is given strangers, too.
     if (c == children_.end()) continue;
     report r{report_kind::ended, c->worker, c->generation, pid, status};
@@ -207,7 +240,7 @@ bool server::send(const report& r) noexcept {
 void server::stop(int status) noexcept {
   PROCPOOL_STEP("zygote: stopping");
   // SIGKILL ends what ignores everything else, and what is stopped.
-  for (const forked& c : children_) sys::kill(c.pid, SIGKILL);
+  for (const forked& c : children_) kill_group(c.pid);
   PROCPOOL_STEP("zygote: children killed");
   bool room = true;
   for (const report& r : unsent_) room = room && send(r);
@@ -233,9 +266,7 @@ void put_handlers_away() {
   action.sa_handler = SIG_DFL;
   action.sa_flags = SA_NOCLDSTOP;
   sys::check(sys::sigaction(SIGCHLD, &action, nullptr), "sigaction(SIGCHLD)");
-  action = {};
-  action.sa_handler = SIG_IGN;
-  sys::check(sys::sigaction(SIGINT, &action, nullptr), "sigaction(SIGINT)");
+  ignore(SIGINT);
 }
 
 void rename(const char* name) noexcept {

@@ -36,6 +36,10 @@ void parent_half::prepare(bool suspicious) noexcept {
   first.place.store(in_slot, std::memory_order_relaxed);
   clear(window_.last, window_.printed);
   window_.start = tail_;
+  gate_closed_ = false;
+  may_stop_.fill(false);
+  window_.gate.store(0, std::memory_order_relaxed);
+  window_.asked.store(0, std::memory_order_relaxed);
   window_.asleep.store(0, std::memory_order_relaxed);
   window_.state.store(static_cast<std::uint32_t>(worker_state::starting),
                       std::memory_order_release);
@@ -56,6 +60,7 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   std::uint32_t i = index % ring_slots;
   kept_[i] = m.count;
   released_[i] = false;
+  may_stop_[i] = false;
 
   reply_slot& r = window_.replies[i];
   r.word.store(0, std::memory_order_relaxed);
@@ -71,6 +76,7 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   t.count = m.count;
   t.parcel_size = m.parcel.size();
   t.parcel_at = m.parcel_at;
+  t.timed = m.timed ? 1 : 0;
   if (m.parcel_at == in_slot && !m.parcel.empty())
     std::memcpy(t.bytes, m.parcel.data(), m.parcel.size());
   publish(t.word, index, m.count);
@@ -130,16 +136,83 @@ std::optional<answer> parent_half::read() noexcept {
   reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
-  bool retired = r.retired != 0;
+  const auto ending = static_cast<reply_ending>(r.ending);
   auto bytes = bytes_of(r);
   std::uint32_t done = progress / 2;
-  if (!bytes || progress % 2 != 0 || done > kept || (done < kept && !retired)) {
+  const bool may_be_short =
+      ending == reply_ending::retires || (ending == reply_ending::stopped && may_stop_[index % ring_slots]);
+  if (!bytes || progress % 2 != 0 || done > kept || (done < kept && !may_be_short)) {
     corrupt_ = true;
     return std::nullopt;
   }
   read_.store(index + 1, std::memory_order_relaxed);
   // No task has run for longer than a month: the number is the worker's word.
-  return answer{index, done, false, retired, *bytes, std::min(r.nanoseconds, most_nanoseconds)};
+  return answer{index, done, false, ending, *bytes, std::min(r.nanoseconds, most_nanoseconds)};
+}
+
+// ---- stopping what runs -------------------------------------------------------------------------
+
+std::uint32_t parent_half::first_unpublished() const noexcept {
+  std::uint32_t index = first();
+  while (index != end() &&
+         window_.replies[index % ring_slots].word.load(std::memory_order_acquire) == lap_of(index))
+    ++index;
+  return index;
+}
+
+std::optional<at_hand> parent_half::look() const noexcept {
+  for (std::uint32_t index = first(); index != end(); ++index) {
+    const reply_slot& r = window_.replies[index % ring_slots];
+    const bool answered = r.word.load(std::memory_order_acquire) == lap_of(index);
+    if (answered && static_cast<reply_ending>(r.ending) != reply_ending::stopped) continue;
+    std::uint32_t progress = r.progress.load(std::memory_order_acquire);
+    std::uint64_t since = r.since.load(std::memory_order_acquire);
+    // A time and an item that go together; or, of a worker that runs through many, a later time.
+    for (int i = 0; i < 16; ++i) {
+      const std::uint32_t again = r.progress.load(std::memory_order_acquire);
+      if (again == progress) break;
+      progress = again;
+      since = r.since.load(std::memory_order_acquire);
+    }
+    const std::uint32_t kept = kept_[index % ring_slots];
+    const bool running = !answered && progress % 2 != 0 && progress / 2 < kept;
+    return at_hand{index, std::min(progress / 2, kept), running, since};
+  }
+  return std::nullopt;
+}
+
+std::optional<at_hand> parent_half::close_gate() noexcept {
+  const std::uint32_t before = first_unpublished();
+  gate_closed_ = true;
+  window_.gate.store(1, std::memory_order_seq_cst);
+  // Each item of the worker's either began before this, and is seen to have, or sees the gate.
+  if (sys::membarrier() != 0) {
+    may_stop_[before % ring_slots] = true;  // it may have seen the gate
+    may_stop_[(before + 1) % ring_slots] = true;
+    open_gate();
+    return std::nullopt;
+  }
+  // It sees the gate in one of these, perhaps before this thread gets here.
+  const std::uint32_t after = first_unpublished();
+  for (std::uint32_t index = before; index != end() && index - before <= after - before; ++index)
+    may_stop_[index % ring_slots] = true;
+  return look();
+}
+
+void parent_half::open_gate() noexcept {
+  if (!gate_closed_) return;
+  gate_closed_ = false;
+  if (window_.asked.load(std::memory_order_relaxed) % 2 != 0)
+    window_.asked.fetch_add(1, std::memory_order_relaxed);
+  window_.gate.store(0, std::memory_order_release);
+  window_.bell.fetch_add(1, std::memory_order_release);
+  base::futex::wake(window_.bell, 1);
+}
+
+void parent_half::ask() noexcept {
+  if (window_.asked.load(std::memory_order_relaxed) % 2 != 0) return;
+  window_.asked.fetch_add(1, std::memory_order_release);
+  base::futex::wake(window_.asked, 1);
 }
 
 std::optional<answer> parent_half::salvage() noexcept {
@@ -151,7 +224,12 @@ std::optional<answer> parent_half::salvage() noexcept {
   std::uint32_t done = std::min(progress / 2, kept);
   bool started = progress % 2 != 0 && done < kept;
   read_.store(index + 1, std::memory_order_relaxed);
-  return answer{index, done, started, false, bytes_of(r).value_or(std::span<const std::byte>{}), 0};
+  return answer{index,
+                done,
+                started,
+                reply_ending::whole,
+                bytes_of(r).value_or(std::span<const std::byte>{}),
+                0};
 }
 
 void parent_half::release(std::uint32_t index) noexcept {
@@ -192,7 +270,9 @@ detail::writer& worker_half::failure() {
 
 void worker_half::wait_for_task() {
   const auto& word = window_.tasks[at_ % ring_slots].word;
-  auto ready = [&] { return published(word, at_); };
+  auto ready = [&] {
+    return published(word, at_) && window_.gate.load(std::memory_order_acquire) == 0;
+  };
   while (!ready()) {
     std::uint32_t cpu = this_cpu();
     window_.cpu.store(cpu, std::memory_order_relaxed);
@@ -241,6 +321,9 @@ void worker_half::run::set(const task_slot& t, reply_slot& r,
   count_ = t.count;
   progress_ = &r.progress;
   written_ = &r.written;
+  gate_ = &half.window_.gate;
+  since_ = t.timed != 0 ? &r.since : nullptr;
+  stopped_ = false;
   claimed = 0;
 }
 
@@ -268,11 +351,13 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   return true;
 }
 
-void worker_half::answer(bool retired) {
+void worker_half::answer(bool retires) {
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
     held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
-  r.retired = retired ? 1 : 0;
+  r.ending = static_cast<std::uint32_t>(retires          ? reply_ending::retires
+                                        : run_.stopped() ? reply_ending::stopped
+                                                         : reply_ending::whole);
   r.nanoseconds = static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);

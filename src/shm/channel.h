@@ -33,6 +33,7 @@ struct message {
   std::uint32_t count;
   std::span<const std::byte> parcel;
   std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
+  bool timed = false;       ///< at_hand() shall know since when an item runs
 };
 
 /// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was
@@ -41,9 +42,17 @@ struct answer {
   std::uint32_t index;
   std::uint32_t done;
   bool started;  ///< item `done` was running: only after a death
-  bool retired;
+  reply_ending ending;
   std::span<const std::byte> bytes;
   std::uint64_t nanoseconds;
+};
+
+/// What the worker is at: item `item` of a task runs there, or will be the next to.
+struct at_hand {
+  std::uint32_t index;
+  std::uint32_t item;
+  bool running;
+  std::uint64_t since;  ///< of a timed task's running item: CLOCK_MONOTONIC, as the worker says
 };
 
 /// Where a worker's place stands, in window::state.
@@ -88,6 +97,19 @@ class parent_half {
   std::uint32_t take_back(std::uint32_t index, std::uint32_t keep) noexcept;
   [[nodiscard]] std::uint32_t claimed(std::uint32_t index) const noexcept;
 
+  /// The first task whose answer is not there, or is a stopped one; nothing: all have been answered.
+  [[nodiscard]] std::optional<at_hand> look() const noexcept;
+  /// Closes the gate: no item starts from now on, of this task or any. What is at hand then is
+  /// exact: an item that runs is the only one that can, until open_gate(). Of that task a stopped
+  /// answer, with the rest of it un-started, is taken. Nothing, and an open gate: the system refused
+  /// sys::membarrier.
+  std::optional<at_hand> close_gate() noexcept;
+  /// Takes back an ask(), too.
+  void open_gate() noexcept;
+  [[nodiscard]] bool gate_is_closed() const noexcept { return gate_closed_; }
+  /// The worker's stop token, if it has one, is told to stop what runs. The gate is closed.
+  void ask() noexcept;
+
   /// There is something to read (from any thread).
   [[nodiscard]] bool ready() const noexcept {
     std::uint32_t index = read_.load(std::memory_order_relaxed);
@@ -110,6 +132,7 @@ class parent_half {
   }
 
  private:
+  [[nodiscard]] std::uint32_t first_unpublished() const noexcept;
   /// Nothing when the slot's words say where no bytes can be.
   [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
       const reply_slot& r) const noexcept;
@@ -125,6 +148,8 @@ class parent_half {
   std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
   std::array<bool, ring_slots> released_{};
   bool corrupt_ = false;
+  bool gate_closed_ = false;
+  std::array<bool, ring_slots> may_stop_{};  // at hand when the gate closed
 };
 
 class worker_half {
@@ -140,10 +165,12 @@ class worker_half {
   };
   /// Waits for the next task; at most `quota` of its items will be claimed. Nothing: leave.
   std::optional<task> receive(std::uint32_t quota);
-  /// Items claimed of the task at hand.
-  [[nodiscard]] std::uint32_t claimed() const noexcept { return run_.claimed; }
+  /// Items of the task at hand that will run nowhere else: claimed, and not given back at the gate.
+  [[nodiscard]] std::uint32_t taken() const noexcept {
+    return run_.stopped() ? run_.progress().load(std::memory_order_relaxed) / 2 : run_.claimed;
+  }
   /// Publishes the answer to the task at hand.
-  void answer(bool retired);
+  void answer(bool retires);
 
   /// The initializer is done; or it failed, and the reason stands in failure().
   void report(worker_state state);

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -72,23 +72,32 @@ struct task_slot {
   std::uint32_t count;
   std::uint64_t parcel_size;
   std::uint64_t parcel_at;  // in parcels, or in_slot
-  std::uint64_t reserved;
+  std::uint32_t timed;      // 1: the worker notes when each item starts
+  std::uint32_t reserved;
   std::byte bytes[inline_size];
 };
 static_assert(sizeof(task_slot) == slot_size && offsetof(task_slot, bytes) == slot_head);
 
 inline constexpr std::uint64_t in_slot = ~std::uint64_t{0};
 
+/// How a reply ends that holds fewer items than the task has.
+enum class reply_ending : std::uint32_t {
+  whole,
+  retires,  ///< the worker leaves after this one
+  stopped,  ///< the gate was closed
+};
+
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
   std::atomic<std::uint32_t> word;  // the lap of its ring index, once the reply is whole; else 0
-  std::uint32_t retired;            // 1: the worker leaves after this one
+  std::uint32_t ending;             // reply_ending
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
   std::uint32_t reserved;
   std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
   std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
   std::uint64_t nanoseconds;
-  std::uint64_t reserved2[3];
+  std::atomic<std::uint64_t> since;  // of a timed task: when the item that runs began
+  std::uint64_t reserved2[2];
   std::byte bytes[inline_size];
 };
 static_assert(sizeof(reply_slot) == slot_size && offsetof(reply_slot, bytes) == slot_head);
@@ -102,6 +111,10 @@ struct window {
   /// reason when the worker fails before it is ready.
   std::uint32_t start;
   std::atomic<std::uint32_t> state;  // worker_state
+  /// Written by the parent. 1: the worker starts no item until it is 0 again (docs/stopping.md).
+  std::atomic<std::uint32_t> gate;
+  /// Written by the parent, and a futex word: odd while what runs is asked to stop.
+  std::atomic<std::uint32_t> asked;
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
   alignas(64) crash last;  // the worker's last words

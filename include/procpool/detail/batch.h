@@ -53,8 +53,17 @@ class task_run {
   virtual bool claim(std::uint32_t& from, std::uint32_t& to) = 0;
 
   /// Brackets item k, decoding and encoding included: a death between the two blames this item.
-  void starting(std::uint32_t k) noexcept {
+  /// False: the parent has closed the gate; the item must not run, and the task ends before it.
+  [[nodiscard]] bool starts(std::uint32_t k) noexcept {
+    if (since_ != nullptr) note_time();
     progress_->store(2 * k + 1, std::memory_order_release);
+    // No fence: whoever closes the gate makes this store seen, then looks (membarrier).
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (gate_->load(std::memory_order_acquire) == 0) [[likely]]
+      return true;
+    progress_->store(2 * k, std::memory_order_release);
+    stopped_ = true;
+    return false;
   }
   void finished(std::uint32_t k) noexcept {
     written_->store(out_->size(), std::memory_order_relaxed);
@@ -68,7 +77,9 @@ class task_run {
   void keep(kept_result r) noexcept {
     if (kept_ != nullptr) *kept_ = std::move(r);
   }
-  /// What starting() and finished() write: (it + 1) / 2 items have begun.
+  /// starts() said no: the items from there on go back to the parent.
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  /// What starts() and finished() write: (it + 1) / 2 items have begun.
   [[nodiscard]] const std::atomic<std::uint32_t>& progress() const noexcept { return *progress_; }
 
  protected:
@@ -81,7 +92,14 @@ class task_run {
   writer* out_ = nullptr;
   std::atomic<std::uint32_t>* progress_ = nullptr;
   std::atomic<std::uint64_t>* written_ = nullptr;
+  const std::atomic<std::uint32_t>* gate_ = &always_open;
+  std::atomic<std::uint64_t>* since_ = nullptr;  // null: nobody asks when an item began
+  bool stopped_ = false;
   kept_result* kept_ = nullptr;
+
+ private:
+  static inline const std::atomic<std::uint32_t> always_open{0};
+  void note_time() noexcept;
 };
 
 /// The code of one call shape. Constants with hidden visibility, so that each module has its own;

@@ -23,7 +23,8 @@
 
 namespace procpool {
 struct pool_options;
-}
+struct task_options;
+}  // namespace procpool
 
 namespace procpool::detail {
 
@@ -32,6 +33,10 @@ struct call_options {
   bool fail_fast = false;
   bool one_chunk = false;  ///< no more than `chunksize` items, in one message
   std::size_t place = 0;   ///< of the first item in the input as the user sees it
+  /// The user's, for limits and retries. Null: there are none.
+  const task_options* limits = nullptr;
+  /// When limits->deadline ends.
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
   /// What the tasks read; held until none of them can run any more. Null: nothing.
   const std::shared_ptr<const published>* state = nullptr;
 };
@@ -70,8 +75,8 @@ class engine {
   /// Turns `what`, which is no batch, ready.
   virtual void complete(completion& what) = 0;
 
-  /// Takes a call back of which nothing has started: true, and it is ready with task_cancelled.
-  /// False and no change when anything of it has started.
+  /// Fails with task_cancelled what of the call has not started, and stops what runs; the call is
+  /// ready when that has ended. False: it had ended, or nothing of it could be cancelled any more.
   virtual bool cancel(batch& call) = 0;
   /// Something of it has started, and it has not ended. In another process: false.
   virtual bool started(batch& call) = 0;

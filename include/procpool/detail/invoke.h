@@ -136,7 +136,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       // The callable itself could not be decoded; run_items throws nothing else.
       while (task.claim(from, to)) {
         for (std::uint32_t k = from; k < to; ++k) {
-          task.starting(k);
+          if (!task.starts(k)) return;
           task.fail(k, stage::decoding, task.out().size());
           task.finished(k);
         }
@@ -166,6 +166,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       in.take(stride * (task.first() + std::size_t{task.count()}));
       while (task.claim(from, to)) {
         for (std::uint32_t k = from; k < to; ++k) {
+          if (!task.starts(k)) return;
           one_item(task, k, f, [&] { return unpack_packed(items + stride * k, places{}); });
         }
       }
@@ -173,6 +174,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       for (std::uint32_t i = 0; i < task.first(); ++i) next_record(in);
       while (task.claim(from, to)) {
         for (std::uint32_t k = from; k < to; ++k) {
+          if (!task.starts(k)) return;
           one_item(task, k, f, [&] {
             reader item = next_record(in);
             return std::tuple<W...>{decode<W>(item)...};
@@ -220,7 +222,6 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
 
   template <class Arguments>
   static void one_item(task_run & task, std::uint32_t k, F & f, const Arguments& arguments) {
-    task.starting(k);
     stage at = stage::decoding;
     std::size_t before = task.out().size();
     try {

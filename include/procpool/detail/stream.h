@@ -44,6 +44,8 @@ class stream : public stream_state<R> {
  protected:
   stream(std::shared_ptr<engine> e, const task_options& options, bool ordered)
       : engine_(std::move(e)),
+        options_(options),
+        until_(call_end(options)),
         chunksize_(options.chunksize),
         buffersize_(options.buffersize),
         ordered_(ordered),
@@ -106,7 +108,11 @@ class stream : public stream_state<R> {
     auto call = std::make_shared<many<R>>();
     if (!ordered_) call->gather_in = &inbox_;
     std::size_t want = std::min(chunk_, room());
-    call_options options{.chunksize = want, .one_chunk = true, .place = taken_};
+    call_options options{.chunksize = want,
+                         .one_chunk = true,
+                         .place = taken_,
+                         .limits = &options_,
+                         .until = until_};
     std::size_t n = 0;
     try {
       n = submit(call, options);
@@ -189,6 +195,8 @@ class stream : public stream_state<R> {
   }
 
   std::shared_ptr<engine> engine_;
+  task_options options_;
+  engine::clock::time_point until_;
   std::size_t chunksize_;
   std::size_t buffersize_;
   bool ordered_;
