@@ -164,6 +164,8 @@ void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
 void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
   if (state_ == state::terminated || state_ == state::broken) return;
   std::vector<call_id> touched;
+  // A held worker may say that an item starts, and look at the gate after that: it never ran.
+  const bool held = stops_.of(e.worker) != nullptr;
   // Newest first, so that what is put back at the head of the queue keeps its order.
   for (auto left = e.left.rbegin(); left != e.left.rend(); ++left) {
     task_reply& r = left->reply;
@@ -174,7 +176,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
     if (stop && stop->running) {
       std::exception_ptr error = error_of_stop(*stop, t.call, t.first + stop->item, e.how.pid);
       divide(r, std::min(r.done, stop->item), std::move(error), mishap_of(*stop), false, out, now);
-    } else if (left->started) {
+    } else if (left->started && !held) {
       const std::size_t place = calls_[t.call].place + t.first + r.done;
       divide(r, r.done,
              std::make_exception_ptr(worker_died(e.how.pid, e.how.status, place, e.how.known)),
