@@ -328,7 +328,8 @@ TEST(channel_fuzz, the_parent_stays_inside_and_believes_no_more_than_it_sent) {
         default:
           if (auto a = parent.read()) {
             ASSERT_LE(a->done, stays[a->index % ring_slots]);
-            ASSERT_TRUE(a->ending != reply_ending::whole || a->done == stays[a->index % ring_slots]);
+            ASSERT_TRUE(a->ending != reply_ending::whole ||
+                        a->done == stays[a->index % ring_slots]);
             ASSERT_TRUE(memory.contains(a->bytes));
             sum(a->bytes);
             parent.release(a->index);

@@ -331,11 +331,11 @@ TEST_P(pending, cancel_asks_first_where_that_was_said) {
   pool p(with(1));
   board b;
   const int worker = p.apply(::getpid);
-  auto running = p.apply_async({.stop_steps = procpool::stop_steps{.token_grace = ages}},
-                               [m = b.here()] {
-                                 m.set(1);
-                                 while (!procpool::this_worker::stop_requested()) ::usleep(100);
-                               });
+  auto running =
+      p.apply_async({.stop_steps = procpool::stop_steps{.token_grace = ages}}, [m = b.here()] {
+        m.set(1);
+        while (!procpool::this_worker::stop_requested()) ::usleep(100);
+      });
   b->await(1);
   EXPECT_TRUE(running.cancel());
   EXPECT_THROW(running.get(), procpool::task_cancelled);

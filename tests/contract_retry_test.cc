@@ -150,7 +150,8 @@ TEST_P(retries, wait_longer_each_time) {
   EXPECT_GE(clock::now() - start, 20ms + 40ms + 80ms);
   EXPECT_EQ(b->at(begun), 4);
   // The others do not wait with it.
-  auto slow = p.apply_async({.retries = 1, .backoff = std::chrono::hours(1)}, dies_at_first(b, 9), 10);
+  auto slow =
+      p.apply_async({.retries = 1, .backoff = std::chrono::hours(1)}, dies_at_first(b, 9), 10);
   EXPECT_TRUE(eventually([&] { return b->at(begun + 10) == 1; }));
   EXPECT_EQ(p.map(square, first(100)), squares(100));
   EXPECT_FALSE(slow.ready());

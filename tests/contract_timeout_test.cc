@@ -3,6 +3,7 @@
 // runs is stopped.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -78,8 +79,8 @@ TEST_P(timeout, ends_the_item_and_the_pool_goes_on) {
     EXPECT_EQ(e.limit(), 50ms);
     EXPECT_EQ(e.index(), 0u);
     EXPECT_EQ(e.pid(), before);
-    EXPECT_EQ(std::string(e.what()), "procpool: item 0 ran past its limit of 50 ms in worker " +
-                                         std::to_string(before));
+    EXPECT_EQ(std::string(e.what()),
+              "procpool: item 0 ran past its limit of 50 ms in worker " + std::to_string(before));
   }
   EXPECT_FALSE(::kill(before, 0) == 0) << "when the error is there, nothing runs any more";
   EXPECT_NE(p.apply(::getpid), before);
@@ -338,9 +339,9 @@ TEST_P(stopping, the_rest_of_an_obedient_items_chunk_runs_once) {
     return x;
   };
   const int before = p.apply(::getpid);
-  const auto all = p.try_map(
-      {.chunksize = 20, .timeout = 20ms, .stop_steps = stop_steps{.token_grace = ages}}, f,
-      first(20));
+  const auto all =
+      p.try_map({.chunksize = 20, .timeout = 20ms, .stop_steps = stop_steps{.token_grace = ages}},
+                f, first(20));
   for (std::size_t i = 0; i < 20; ++i) {
     EXPECT_EQ(timed_out(all[i]), i % 5 == 0) << i;
     EXPECT_EQ(b->at(begun + i), 1) << i;
@@ -363,10 +364,10 @@ TEST_P(stopping, a_signal_may_end_the_item_well) {
                task_timeout);
   EXPECT_EQ(p.apply(::getpid), before);
   // By default it ends the worker.
-  EXPECT_THROW(p.apply({.timeout = 30ms,
-                        .stop_steps = stop_steps{.signal = SIGTERM, .signal_grace = ages}},
-                       for_ever),
-               task_timeout);
+  EXPECT_THROW(
+      p.apply({.timeout = 30ms, .stop_steps = stop_steps{.signal = SIGTERM, .signal_grace = ages}},
+              for_ever),
+      task_timeout);
   EXPECT_NE(p.apply(::getpid), before);
 }
 
@@ -420,6 +421,27 @@ TEST_P(stopping, a_crash_takes_along_what_the_item_has_started) {
   const pid_t child = b->at(1);
   ASSERT_GT(child, 0);
   EXPECT_TRUE(eventually([&] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
+}
+
+TEST_P(stopping, a_worker_that_leaves_well_takes_nothing_along) {
+  board b;
+  {
+    pool p(with(1));
+    p.apply([m = b.here()] {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        m.await(2);
+        ::_exit(7);
+      }
+      m.set(1, child);
+    });
+  }
+  const pid_t child = b->at(1);
+  EXPECT_EQ(::kill(child, 0), 0);
+  b->set(2);
+  int status = 0;
+  EXPECT_TRUE(eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 // ---- what is said wrong

@@ -61,7 +61,8 @@ class recorder final : public detail::batch {
     }
     return failed;
   }
-  void fail(std::size_t first, std::size_t count, const std::exception_ptr& error) noexcept override {
+  void fail(std::size_t first, std::size_t count,
+            const std::exception_ptr& error) noexcept override {
     std::string what;
     try {
       std::rethrow_exception(error);

@@ -128,8 +128,8 @@ TEST_F(engine_limits_test, cancel_stops_what_runs) {
   EXPECT_EQ(fake->steps(), lines{"kill"});
   fake->die(0, 1);
   EXPECT_TRUE(wait(*call));
-  EXPECT_EQ(call->all(), (lines{by_0, "cancelled", "cancelled", "cancelled", "cancelled",
-                                "cancelled"}));
+  EXPECT_EQ(call->all(),
+            (lines{by_0, "cancelled", "cancelled", "cancelled", "cancelled", "cancelled"}));
 }
 
 TEST_F(engine_limits_test, cancel_takes_back_what_was_claimed_and_has_not_begun) {

@@ -10,6 +10,7 @@ import re
 import sys
 
 PREAMBLE = """#include <procpool/procpool.h>
+#include <unistd.h>
 #include <chrono>
 #include <csignal>
 #include <cstdio>

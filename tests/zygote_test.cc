@@ -160,6 +160,7 @@ TEST_F(ZygoteTest, StubbornAndStoppedWorkersCanBeKilled) {
   const pid_t stubborn = launch(client, 0);
   const pid_t stopped = launch(client, 1);
   ASSERT_TRUE(client.request_kill(1, 0, SIGSTOP));
+  EXPECT_EQ(next(client).kind, report_kind::signalled);
   ASSERT_TRUE(eventually([&] { return state_of(stopped) == 'T'; }));
   ASSERT_TRUE(client.request_kill(0, 0, SIGKILL));
   EXPECT_EQ(next(client).pid, stubborn);
@@ -175,6 +176,10 @@ TEST_F(ZygoteTest, KillOfAnEarlierGenerationHitsNobody) {
   ASSERT_TRUE(client.request_kill(3, 6, SIGKILL));
   ASSERT_TRUE(client.request_kill(2, 7, SIGKILL));
   ASSERT_TRUE(client.request_kill(3, 7, SIGTERM));
+  const report r = next(client);
+  EXPECT_EQ(r.kind, report_kind::signalled);
+  EXPECT_EQ(r.worker, 3u);
+  EXPECT_EQ(r.generation, 7u);
   EXPECT_EQ(next(client).value, SIGTERM);
 }
 

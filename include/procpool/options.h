@@ -43,9 +43,10 @@ class task {
 
 /// How an item is made to stop that ran past its timeout, or was cancelled while it ran: three
 /// steps, each of which may be left out, and each begun when the one before has not helped. An item
-/// that ends by itself after one of them costs no worker: the worker goes on. What the item returned
-/// or threw then is dropped; its result is task_timeout or task_cancelled all the same, and comes
-/// when the item has ended: as soon as a result is there, nothing of the item runs any more.
+/// that ends by itself after one of them costs no worker: the worker goes on. What the item
+/// returned or threw then is dropped; its result is task_timeout or task_cancelled all the same,
+/// and comes when the item has ended: as soon as a result is there, nothing of the item runs any
+/// more.
 ///
 /// The default is the last step at once.
 struct stop_steps {

@@ -31,8 +31,8 @@ struct context {
   const std::uint32_t worker;  ///< its place in the pool: 0..processes
   const pid_t pid;
   call_count calls;
-  stop_request stop;      ///< of the item that runs
-  shared_values values;   ///< what the pool has published
+  stop_request stop;     ///< of the item that runs
+  shared_values values;  ///< what the pool has published
 
  private:
   detail::kept_result kept_;

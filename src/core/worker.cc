@@ -20,10 +20,10 @@ namespace procpool::detail {
 
 // The same clock as the parent's: CLOCK_MONOTONIC is the machine's.
 void task_run::note_time() noexcept {
-  since_->store(static_cast<std::uint64_t>(
-                    std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch())
-                        .count()),
-                std::memory_order_relaxed);
+  since_->store(
+      static_cast<std::uint64_t>(
+          std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count()),
+      std::memory_order_relaxed);
 }
 
 // Not inlined: where it was entered is where the handler's frame ends.

@@ -63,7 +63,8 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
   shared_memory_link link(half);
   // Never destroyed: threads that tasks have started may ask it until the process ends.
   core::context& here = *new core::context(
-      worker, memory.head().withdrawn, [parcels = memory.parcels()](std::uint64_t at) {
+      worker, memory.head().withdrawn,
+      [parcels = memory.parcels()](std::uint64_t at) {
         return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
       },
       &own.asked);

@@ -164,8 +164,8 @@ std::optional<core::at_hand> local_backend::told(core::worker_id worker,
   if (s.count == 0) return std::nullopt;  // told to leave
   core::at_hand now{s.task, at->item, at->running, {}};
   if (!now.running) return now;
-  const bool known =
-      p.seen.running && p.seen.task == now.task && p.seen.item == now.item && p.seen_at == at->index;
+  const bool known = p.seen.running && p.seen.task == now.task && p.seen.item == now.item &&
+                     p.seen_at == at->index;
   const clock::time_point said(std::chrono::nanoseconds(
       static_cast<std::int64_t>(std::min<std::uint64_t>(at->since, INT64_MAX))));
   now.since = std::min(said, known ? p.seen.since : clock::now());
@@ -225,8 +225,8 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
           continue;
         }
         if (a->ending == shm::reply_ending::retires) supervisor_->leaves(worker);
-        to.emplace_back(core::task_finished{reply_of(worker, *a),
-                                            a->ending == shm::reply_ending::retires});
+        to.emplace_back(
+            core::task_finished{reply_of(worker, *a), a->ending == shm::reply_ending::retires});
       }
       if (p.channel.corrupt()) supervisor_->kill(worker);
       break;

@@ -90,7 +90,7 @@ class local_backend final : public core::backend {
     shm::parent_half channel;
     std::array<sent, shm::ring_slots> slots;
     bool to_wake = false;
-    core::at_hand seen;           // the item that ran when it was last looked at,
+    core::at_hand seen;         // the item that ran when it was last looked at,
     std::uint32_t seen_at = 0;  // and its task's ring index
   };
 

@@ -139,8 +139,8 @@ std::optional<answer> parent_half::read() noexcept {
   const auto ending = static_cast<reply_ending>(r.ending);
   auto bytes = bytes_of(r);
   std::uint32_t done = progress / 2;
-  const bool may_be_short =
-      ending == reply_ending::retires || (ending == reply_ending::stopped && may_stop_[index % ring_slots]);
+  const bool may_be_short = ending == reply_ending::retires ||
+                            (ending == reply_ending::stopped && may_stop_[index % ring_slots]);
   if (!bytes || progress % 2 != 0 || done > kept || (done < kept && !may_be_short)) {
     corrupt_ = true;
     return std::nullopt;
@@ -224,12 +224,9 @@ std::optional<answer> parent_half::salvage() noexcept {
   std::uint32_t done = std::min(progress / 2, kept);
   bool started = progress % 2 != 0 && done < kept;
   read_.store(index + 1, std::memory_order_relaxed);
-  return answer{index,
-                done,
-                started,
-                reply_ending::whole,
-                bytes_of(r).value_or(std::span<const std::byte>{}),
-                0};
+  return answer{
+      index, done, started, reply_ending::whole, bytes_of(r).value_or(std::span<const std::byte>{}),
+      0};
 }
 
 void parent_half::release(std::uint32_t index) noexcept {

@@ -97,12 +97,13 @@ class parent_half {
   std::uint32_t take_back(std::uint32_t index, std::uint32_t keep) noexcept;
   [[nodiscard]] std::uint32_t claimed(std::uint32_t index) const noexcept;
 
-  /// The first task whose answer is not there, or is a stopped one; nothing: all have been answered.
+  /// The first task whose answer is not there, or is a stopped one; nothing: all have been
+  /// answered.
   [[nodiscard]] std::optional<at_hand> look() const noexcept;
   /// Closes the gate: no item starts from now on, of this task or any. What is at hand then is
   /// exact: an item that runs is the only one that can, until open_gate(). Of that task a stopped
-  /// answer, with the rest of it un-started, is taken. Nothing, and an open gate: the system refused
-  /// sys::membarrier.
+  /// answer, with the rest of it un-started, is taken. Nothing, and an open gate: the system
+  /// refused sys::membarrier.
   std::optional<at_hand> close_gate() noexcept;
   /// Takes back an ask(), too.
   void open_gate() noexcept;
