@@ -364,6 +364,27 @@ TEST_P(pending, cancel_of_a_map_ends_all_that_has_not_ended) {
   EXPECT_EQ(p.map(square, first(100)), squares(100));
 }
 
+TEST_P(pending, cancel_of_a_map_that_has_failed_stops_the_rest_of_it) {
+  board b;
+  pool p(with(2));
+  auto r = p.map_async(
+      {.chunksize = 1, .fail_fast = true},
+      [m = b.here()](int x) {
+        m.add(1);
+        if (x == 1) {
+          m.await(1, 2);
+          throw std::domain_error("one");
+        }
+        m.await(0);
+        return x;
+      },
+      ints{0, 1, 2, 3});
+  b->await(1, 2);
+  EXPECT_TRUE(eventually([&] { return r.cancel(); }));
+  EXPECT_THROW(r.get(), std::exception);  // the failure, or task_cancelled: whatever came first
+  EXPECT_EQ(p.map(square, first(10)), squares(10));
+}
+
 TEST_P(pending, cancelled_right_before_the_end) {
   board b;
   auto p = std::make_unique<pool>(with(1));

@@ -327,10 +327,11 @@ bool engine::cancel(detail::batch& call) {
   lock l(mutex_);
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
-  if (calls_[id].open || calls_[id].end != call_end::none) return false;
+  const call_end before = calls_[id].end;
+  if (calls_[id].open || before == call_end::deadline) return false;
   const auto now = clock::now();
   const bool any = end_call(id, call_end::cancelled, now) != 0;
-  if (!any) calls_[id].end = call_end::none;
+  if (!any) calls_[id].end = before;
   pump(now);
   return any;
 }

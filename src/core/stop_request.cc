@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/futex.h"
+#include "base/step.h"
 #include "base/sys.h"
 
 namespace procpool::core {
@@ -45,7 +46,10 @@ void stop_request::hear() noexcept {
       if (requested() && item_ == items_.now()) told = source_;
     }
     // Without the lock: callbacks may ask for the token.
-    if (told.stop_possible()) told.request_stop();
+    if (told.stop_possible()) {
+      PROCPOOL_STEP("worker: about to ask what runs to stop");
+      told.request_stop();
+    }
     base::futex::wait(*asked_, seen);
   }
 }

@@ -279,6 +279,8 @@ void worker_half::wait_for_task() {
     window_.asleep.store(1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     PROCPOOL_STEP("worker: about to sleep");
+    if (window_.gate.load(std::memory_order_relaxed) != 0)
+      PROCPOOL_STEP("worker: waits behind the gate");
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
@@ -358,6 +360,7 @@ void worker_half::answer(bool retires) {
   r.nanoseconds = static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);
+  if (run_.stopped()) PROCPOOL_STEP("worker: gives back what it did not start");
   PROCPOOL_STEP("worker: reply written, not published");
   r.word.store(lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: reply published, parent not woken");
