@@ -100,8 +100,9 @@ TEST_P(retries, have_an_end_and_then_tell_every_death) {
 TEST_P(retries, also_of_what_timed_out) {
   board b;
   pool p(with(2));
-  EXPECT_EQ(p.map({.chunksize = 4, .timeout = 50ms, .retries = 1}, hangs_at_first(b, 1), first(12)),
-            first(12));
+  EXPECT_EQ(
+      p.map({.chunksize = 4, .timeout = 300ms, .retries = 1}, hangs_at_first(b, 1), first(12)),
+      first(12));
   EXPECT_EQ(b->at(begun + 0), 2);
   EXPECT_EQ(b->at(begun + 10), 2);
   EXPECT_EQ(b->at(begun + 1), 1);
@@ -125,7 +126,7 @@ TEST_P(retries, are_for_the_failures_that_were_named) {
                task_timeout);
   EXPECT_EQ(b->at(begun + 10), 1);
   EXPECT_EQ(p.apply({.retries = 3, .retry_on = retry_on::death}, dies_at_first(b, 1), 20), 20);
-  EXPECT_EQ(p.apply({.timeout = 30ms, .retries = 3, .retry_on = retry_on::timeout},
+  EXPECT_EQ(p.apply({.timeout = 300ms, .retries = 3, .retry_on = retry_on::timeout},
                     hangs_at_first(b, 1), 30),
             30);
 }

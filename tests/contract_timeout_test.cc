@@ -90,7 +90,7 @@ TEST_P(timeout, ends_the_item_and_the_pool_goes_on) {
 TEST_P(timeout, of_a_chunk_the_one_item_fails_and_each_is_begun_once) {
   board b;
   pool p(with(2));
-  const auto all = p.try_map({.chunksize = 10, .timeout = 60ms}, mostly_ends(b), first(40));
+  const auto all = p.try_map({.chunksize = 10, .timeout = 300ms}, mostly_ends(b), first(40));
   for (std::size_t i = 0; i < 40; ++i) {
     EXPECT_EQ(b->at(begun + i), 1) << i;
     if (i % 7 == 0) {
@@ -106,12 +106,12 @@ TEST_P(timeout, says_which_item_it_was) {
   board b;
   pool p(with(2));
   try {
-    p.map({.chunksize = 5, .timeout = 50ms}, mostly_ends(b), ints{1, 2, 3, 7, 5});
+    p.map({.chunksize = 5, .timeout = 300ms}, mostly_ends(b), ints{1, 2, 3, 7, 5});
     FAIL();
   } catch (const task_timeout& e) {
     EXPECT_EQ(e.index(), 3u);
   }
-  auto stream = p.imap({.chunksize = 2, .timeout = 50ms}, mostly_ends(b), ints{1, 2, 3, 4, 7, 6});
+  auto stream = p.imap({.chunksize = 2, .timeout = 300ms}, mostly_ends(b), ints{1, 2, 3, 4, 7, 6});
   for (int x : {1, 2, 3, 4}) EXPECT_EQ(stream.next(), x * x);
   try {
     stream.next();
@@ -138,8 +138,8 @@ TEST_P(timeout, does_not_count_the_wait_in_the_queue) {
   pool p(with(1));
   auto ahead = p.apply_async(waits(b), 1);
   b->await(1);
-  auto behind = p.apply_async({.timeout = 20ms}, square, 3);
-  EXPECT_FALSE(behind.wait_for(60ms));
+  auto behind = p.apply_async({.timeout = 500ms}, square, 3);
+  EXPECT_FALSE(behind.wait_for(700ms));
   b->set(0);
   EXPECT_EQ(ahead.get(), 1);
   EXPECT_EQ(behind.get(), 9);
@@ -172,9 +172,10 @@ TEST_P(timeout, at_about_the_limit_every_item_has_one_outcome) {
   int stopped = 0;
   for (int x = 0; x < n; ++x) {
     const auto i = static_cast<std::size_t>(x);
-    EXPECT_EQ(b->at(begun + i), 1) << x;
+    EXPECT_LE(b->at(begun + i), 1) << x;  // 0: stopped before it got so far
     if (all[i]) {
       EXPECT_EQ(*all[i], x);
+      EXPECT_EQ(b->at(begun + i), 1);
       EXPECT_EQ(b->at(ended + i), 1);
     } else {
       EXPECT_TRUE(timed_out(all[i])) << x;
@@ -195,7 +196,7 @@ TEST_P(timeout, is_kept_while_nobody_waits) {
 TEST_P(timeout, of_a_worker_that_does_not_even_run) {
   board b;
   pool p(with(1));
-  auto r = p.apply_async({.timeout = 100ms}, [m = b.here()] {
+  auto r = p.apply_async({.timeout = 300ms}, [m = b.here()] {
     m.set(1);
     ::raise(SIGSTOP);
   });
@@ -229,7 +230,7 @@ TEST_P(deadline, ends_what_runs_and_drops_what_does_not) {
   board b;
   pool p(with(1));
   const ints xs{1, 2, 7, 3, 4};
-  const auto all = p.try_map({.chunksize = 2, .deadline = 150ms}, mostly_ends(b), xs);
+  const auto all = p.try_map({.chunksize = 2, .deadline = 500ms}, mostly_ends(b), xs);
   EXPECT_EQ(*all[0], 1);
   EXPECT_EQ(*all[1], 4);
   for (std::size_t i : {2, 3, 4}) {
@@ -240,7 +241,7 @@ TEST_P(deadline, ends_what_runs_and_drops_what_does_not) {
     static_cast<void>(all[2].value());
   } catch (const task_timeout& e) {
     EXPECT_EQ(e.kind(), task_timeout::kind_type::deadline);
-    EXPECT_EQ(e.limit(), 150ms);
+    EXPECT_EQ(e.limit(), 500ms);
     EXPECT_EQ(e.index(), 2u);
   }
   EXPECT_EQ(p.apply(square, 3), 9);
@@ -280,7 +281,7 @@ TEST_P(deadline, counts_the_wait_in_the_queue) {
 TEST_P(deadline, of_a_stream_is_of_all_of_it) {
   board b;
   pool p(with(2));
-  auto stream = p.imap({.chunksize = 1, .deadline = 100ms}, mostly_ends(b), ints{1, 2, 7, 3});
+  auto stream = p.imap({.chunksize = 1, .deadline = 1s}, mostly_ends(b), ints{1, 2, 7, 3});
   EXPECT_EQ(stream.next(), 1);
   EXPECT_EQ(stream.next(), 4);
   EXPECT_THROW(stream.next(), task_timeout);
@@ -340,7 +341,7 @@ TEST_P(stopping, the_rest_of_an_obedient_items_chunk_runs_once) {
   };
   const int before = p.apply(::getpid);
   const auto all =
-      p.try_map({.chunksize = 20, .timeout = 20ms, .stop_steps = stop_steps{.token_grace = ages}},
+      p.try_map({.chunksize = 20, .timeout = 300ms, .stop_steps = stop_steps{.token_grace = ages}},
                 f, first(20));
   for (std::size_t i = 0; i < 20; ++i) {
     EXPECT_EQ(timed_out(all[i]), i % 5 == 0) << i;
@@ -352,7 +353,7 @@ TEST_P(stopping, the_rest_of_an_obedient_items_chunk_runs_once) {
 TEST_P(stopping, a_signal_may_end_the_item_well) {
   pool p(with(1));
   const int before = p.apply(::getpid);
-  const task_options options{.timeout = 30ms,
+  const task_options options{.timeout = 300ms,
                              .stop_steps = stop_steps{.signal = SIGUSR1, .signal_grace = ages}};
   EXPECT_THROW(p.apply(options,
                        [] {
@@ -374,9 +375,9 @@ TEST_P(stopping, a_signal_may_end_the_item_well) {
 TEST_P(stopping, goes_through_all_steps_with_who_obeys_none) {
   board b;
   auto o = with(1);
-  o.stop_steps = {.token_grace = 20ms, .signal = SIGTERM, .signal_grace = 20ms};
+  o.stop_steps = {.token_grace = 200ms, .signal = SIGTERM, .signal_grace = 500ms};
   pool p(o);
-  EXPECT_THROW(p.apply({.timeout = 20ms},
+  EXPECT_THROW(p.apply({.timeout = 200ms},
                        [m = b.here()] {
                          static marks seen;
                          seen = m;
@@ -394,7 +395,7 @@ TEST_P(stopping, goes_through_all_steps_with_who_obeys_none) {
 TEST_P(stopping, takes_along_what_the_item_has_started) {
   board b;
   pool p(with(1));
-  EXPECT_THROW(p.apply({.timeout = 100ms},
+  EXPECT_THROW(p.apply({.timeout = 500ms},
                        [m = b.here()] {
                          const pid_t child = ::fork();
                          if (child == 0) for_ever();

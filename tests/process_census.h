@@ -54,9 +54,20 @@ inline char state_of(pid_t pid) {
 /// Runs, or is stopped: neither gone nor a zombie.
 inline bool is_alive(pid_t pid) { return state_of(pid) != 'Z' && state_of(pid) != 'X'; }
 
+/// Every other thread of this process sleeps: none holds a lock that a forked copy would find
+/// locked for ever (a sanitizer's allocator has some that fork() does not look after).
+inline bool others_sleep() {
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    const pid_t id = std::stoi(thread.path().filename().string());
+    if (id != ::gettid() && state_of(id) != 'S') return false;
+  }
+  return true;
+}
+
 /// Runs `body` in a forked process, true or false its outcome; false too when it does not end so.
 template <class Body>
 ::testing::AssertionResult in_a_child(Body body) {
+  eventually(others_sleep);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::alarm(60);  // a hang ends it, and fails it
