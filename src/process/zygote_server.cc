@@ -178,13 +178,13 @@ void server::become_worker(const request& r) {
 
 void server::kill(const request& r) {
   PROCPOOL_STEP("zygote: kill received");
-  for (const forked& c : children_)
-    if (c.worker == r.worker && c.generation == r.generation) {
-      if (r.signal == SIGKILL)
-        kill_group(c.pid);
-      else
-        sys::kill(c.pid, r.signal);
-    }
+  for (const forked& c : children_) {
+    if (c.worker != r.worker || c.generation != r.generation) continue;
+    if (r.signal == SIGKILL)
+      kill_group(c.pid);
+    else
+      sys::kill(c.pid, r.signal);
+  }
   PROCPOOL_STEP("zygote: killed, not reported");
   // The owner lets nothing else begin there until the signal has met what it is for.
   if (r.signal != SIGKILL) say({report_kind::signalled, r.worker, r.generation, 0, 0});
