@@ -4,8 +4,11 @@
 // step beyond.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "channel_fixture.h"
@@ -148,6 +151,28 @@ TEST_F(channel_hostile, retiring_in_the_middle_is_fine_and_beyond_the_end_is_not
   reply().written.store(0);
   publish_reply();
   expect_refused();
+}
+
+TEST_F(channel_hostile, a_time_that_changes_while_it_is_read) {
+  ASSERT_TRUE(parent.read());
+  parent.release(index);
+  std::atomic<reply_slot*> slot{&reply()};
+  std::thread worker([&] {
+    std::uint64_t time = 0;
+    while (reply_slot* r = slot.load(std::memory_order_relaxed)) r->nanoseconds = time = ~time;
+  });
+  std::uint64_t longest = 0;
+  for (int round = 0; round < 500'000; ++round) {
+    index = parent.send(message_of(0));
+    slot = &reply();
+    publish_reply();
+    auto a = parent.read();
+    if (a) longest = std::max(longest, a->nanoseconds);
+    parent.release(index);
+  }
+  slot = nullptr;
+  worker.join();
+  EXPECT_LE(longest, std::uint64_t{1} << 51);
 }
 
 // ---- the task's word ----------------------------------------------------------------------------

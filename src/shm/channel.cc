@@ -139,7 +139,8 @@ std::optional<answer> parent_half::read() noexcept {
   }
   read_.store(index + 1, std::memory_order_relaxed);
   // No task has run for longer than a month: the number is the worker's word.
-  return answer{index, done, false, retired, *bytes, std::min(r.nanoseconds, most_nanoseconds)};
+  std::uint64_t nanoseconds = r.nanoseconds.load(std::memory_order_relaxed);
+  return answer{index, done, false, retired, *bytes, std::min(nanoseconds, most_nanoseconds)};
 }
 
 std::optional<answer> parent_half::salvage() noexcept {
@@ -273,8 +274,8 @@ void worker_half::answer(bool retired) {
   if (std::size_t size = out_.block_size(); size != 0)
     held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
   r.retired = retired ? 1 : 0;
-  r.nanoseconds = static_cast<std::uint64_t>(
-      std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
+  auto took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_);
+  r.nanoseconds.store(static_cast<std::uint64_t>(took.count()), std::memory_order_relaxed);
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);
   PROCPOOL_STEP("worker: reply written, not published");
   r.word.store(lap_of(at_), std::memory_order_release);

@@ -87,7 +87,7 @@ struct reply_slot {
   std::uint32_t reserved;
   std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
   std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
-  std::uint64_t nanoseconds;
+  std::atomic<std::uint64_t> nanoseconds;
   std::uint64_t reserved2[3];
   std::byte bytes[inline_size];
 };
