@@ -193,6 +193,13 @@ TEST_F(channel_hostile, a_task_word_that_has_claimed_beyond_its_end) {
   EXPECT_EQ(parent.take_back(index, 0), 10u);
   EXPECT_TRUE(parent.corrupt());
 }
+TEST_F(channel_hostile, a_task_word_that_gives_items_back_unasked) {
+  for (std::uint32_t end : {0u, 4u}) {
+    word().store(task_word{lap_of(index), 0, end}.bits());
+    EXPECT_EQ(parent.take_back(index, 5), 10u) << "they may have run";
+    EXPECT_TRUE(parent.corrupt());
+  }
+}
 TEST_F(channel_hostile, what_was_taken_back_does_not_come_back) {
   ASSERT_EQ(parent.take_back(index, 4), 4u);
   word().store(task_word{lap_of(index), 0, 10}.bits());

@@ -93,7 +93,8 @@ std::uint32_t parent_half::take_back(std::uint32_t index, std::uint32_t keep) no
   std::uint32_t i = index % ring_slots;
   if (keep >= kept_[i]) return kept_[i];
   task_word w = shm::take_back(window_.tasks[i].word, keep);
-  if (w.lap != lap_of(index) || w.end > kept_[i] || w.next > w.end) {
+  // Nobody but the parent moves the end.
+  if (w.lap != lap_of(index) || w.next > w.end || w.end != std::clamp(w.next, keep, kept_[i])) {
     corrupt_ = true;
     return kept_[i];
   }
