@@ -556,6 +556,21 @@ TEST(Codec, AValueTakesAtLeastOneByte) {
   EXPECT_EQ(round(std::list<std::array<std::string, 0>>(300)).size(), 300u);
 }
 
+// What lies at an empty object's address is somebody else's, or never was written.
+TEST(Codec, AnEmptyObjectIsAZero) {
+  for (const std::byte under : {std::byte{0x00}, std::byte{0x5a}}) {
+    std::byte place{under};
+    const auto* object = new (&place) nothing;
+    EXPECT_EQ(encoded(*object), std::vector<std::byte>(1));
+    EXPECT_EQ(encoded(std::span(object, 1)), (std::vector{std::byte{1}, std::byte{0}}));
+  }
+  EXPECT_EQ(encoded(overlaid{{}, "x", {}}), encoded(overlaid{{}, "x", {}}));
+  struct alignas(64) marked {
+    bool operator==(const marked&) const = default;
+  };
+  same(std::tuple{marked{}, 'x', std::vector<marked>(2), std::list<marked>(2)});
+}
+
 TEST(Codec, WhatUserFunctionsThrowPassesThrough) {
   vector_writer out;
   EXPECT_THROW(encode(out, even{1}), std::domain_error);

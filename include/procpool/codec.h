@@ -62,12 +62,21 @@ inline constexpr std::size_t block_alignment = sizeof(T) == 1                   
                                                : alignof(T) < message_alignment ? alignof(T)
                                                                                 : message_alignment;
 
+/// Their bytes. An empty object has none of its own: what lies there may be another field's.
+template <class T>
+void write_objects(writer& out, const T* data, std::size_t n) {
+  if constexpr (!std::is_empty_v<T>)
+    out.raw(data, n * sizeof(T));
+  else if (n != 0)
+    std::memset(out.extend(n * sizeof(T)), 0, n * sizeof(T));
+}
+
 /// What vector<T>, basic_string<T> and span<const T> look like: a count, padding, the elements.
 template <class T>
 void write_block(writer& out, const T* data, std::size_t n) {
   write_count(out, n);
   out.align(block_alignment<T>);
-  out.raw(data, n * sizeof(T));
+  write_objects(out, data, n);
 }
 template <class T>
 const std::byte* read_block(reader& in, std::size_t& n) {
@@ -177,7 +186,7 @@ void write_value(encoder& e, const T& value) {
     level deeper(e);
     write_by_cereal(e, value);
   } else if constexpr (how == form::bytes) {
-    e.out.raw(&value, sizeof value);
+    write_objects(e.out, std::addressof(value), 1);
   } else if constexpr (how == form::block) {
     write_block(e.out, value.data(), value.size());
   } else if constexpr (how == form::keyed) {
@@ -217,7 +226,7 @@ T make_value(decoder& d);
 template <class T>
 void read_bytes(reader& in, T& value) {
   if constexpr (std::is_empty_v<T>) {
-    in.take(1);  // it may share its address with another field
+    in.take(sizeof(T));  // it may share its address with another field
   } else {
     in.raw(static_cast<void*>(std::addressof(value)), sizeof value);
     check_bytes(value);
