@@ -671,6 +671,35 @@ TEST(CodecHostile, CountsAreHeldAgainstTheBytesLeft) {
   refuse<std::span<const int>>({2, 0, 0, 0, 0, 0, 0, 0});
 }
 
+/// Counts how many there are to be read.
+struct counted {
+  counted() { ++made; }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(value);
+  }
+  char value = 0;
+  static inline std::size_t made = 0;
+};
+template <class T>
+void expect_no_more_than_the_bytes_can_hold() {
+  constexpr std::size_t size = 200;
+  std::vector<std::byte> bytes(1 + size);
+  bytes[0] = static_cast<std::byte>(size);
+  reader in(bytes.data(), bytes.size());
+  counted::made = 0;
+  EXPECT_THROW(decode<std::vector<T>>(in), serialization_error);
+  EXPECT_LE(counted::made, size);
+}
+
+TEST(CodecHostile, NothingIsMadeThatTheBytesCannotHold) {
+  expect_no_more_than_the_bytes_can_hold<std::array<counted, 100>>();
+  expect_no_more_than_the_bytes_can_hold<std::array<std::array<counted, 10>, 10>>();
+  expect_no_more_than_the_bytes_can_hold<std::pair<counted, counted>>();
+  expect_no_more_than_the_bytes_can_hold<std::tuple<counted, int, counted, counted>>();
+  expect_no_more_than_the_bytes_can_hold<std::pair<std::uint64_t, std::array<counted, 100>>>();
+}
+
 TEST(CodecHostile, DepthIsLimitedOnBothSides) {
   tree t;
   tree* at = &t;
