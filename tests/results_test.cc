@@ -39,5 +39,25 @@ TEST(TakeApart, ItemsWithoutARecordShareOneError) {
   for (const int k : {1, 3, 4}) EXPECT_EQ(all[k].error(), all[0].error()) << k;
 }
 
+enum class answer : bool { no, yes };
+
+template <class R>
+void expect_the_third_ends_it() {
+  const std::vector<std::byte> bytes{std::byte{1}, std::byte{0}, std::byte{42}, std::byte{1}};
+  std::vector<outcome<R>> all;
+  const auto set = [&](std::uint32_t, outcome<R> o) { all.push_back(std::move(o)); };
+  EXPECT_EQ(take_apart<R>(reply_of(bytes, 4), set), 2u);
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[0].value(), R{true});
+  EXPECT_EQ(all[1].value(), R{false});
+  EXPECT_THROW(all[2].value(), serialization_error);
+  EXPECT_THROW(all[3].value(), serialization_error);
+}
+
+TEST(TakeApart, ABoolThatIsNeitherTrueNorFalseIsNotMade) {
+  expect_the_third_ends_it<bool>();
+  expect_the_third_ends_it<answer>();
+}
+
 }  // namespace
 }  // namespace procpool::detail

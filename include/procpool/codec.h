@@ -90,6 +90,13 @@ inline bool aligned(const std::byte* at, std::size_t boundary) {
 
 // ---- bytes --------------------------------------------------------------------------------------
 
+inline bool checked_bool(const std::byte* from) {
+  unsigned char byte = 0;
+  std::memcpy(&byte, from, 1);
+  if (byte > 1) malformed("procpool: a bool is neither true nor false");
+  return byte == 1;
+}
+
 /// Refuses a T, copied from bytes, that holds a bool which is neither true nor false.
 template <class T>
 void check_bytes(const T& value) {
@@ -102,9 +109,7 @@ void check_bytes(const T& value) {
     } else if constexpr (std::is_class_v<T>) {
       visit_fields(value, [](const auto&... field) { (check_bytes(field), ...); });
     } else {
-      unsigned char byte = 0;
-      std::memcpy(&byte, &value, 1);
-      if (byte > 1) malformed("procpool: a bool is neither true nor false");
+      checked_bool(reinterpret_cast<const std::byte*>(&value));
     }
   }
 }
@@ -116,6 +121,19 @@ T make_from_bytes(const std::byte* from) {
   } copy;
   std::memcpy(copy.at, from, sizeof(T));
   return std::bit_cast<T>(copy);
+}
+
+/// The same, refused when it would be no T.
+template <class T>
+T make_checked(const std::byte* from) {
+  if constexpr (is_picky<T>() && !std::is_class_v<T>) {
+    // Compilers take a bool for one of two: another must not come to be.
+    return static_cast<T>(checked_bool(from));
+  } else {
+    T value = make_from_bytes<T>(from);
+    check_bytes(value);
+    return value;
+  }
 }
 
 /// Elements that lie where a T may not: each is copied out.
@@ -331,9 +349,7 @@ T make_value(decoder& d) {
     read_bytes(d.in, value);
     return value;
   } else {
-    T value = make_from_bytes<T>(d.in.take(sizeof(T)));
-    check_bytes(value);
-    return value;
+    return make_checked<T>(d.in.take(sizeof(T)));
   }
 }
 

@@ -66,8 +66,7 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
         while (next < end) set(next++, outcome<R>());
       } else if constexpr (fixed<R>) {
         while (next < end) {
-          R value = make_from_bytes<R>(records.fixed() + next * sizeof(R));
-          check_bytes(value);
+          R value = make_checked<R>(records.fixed() + next * sizeof(R));
           set(next++, outcome<R>(std::move(value)));
         }
       } else {
