@@ -3,10 +3,9 @@
 // last byte, and both halves can be threads of one process.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -17,9 +16,9 @@
 
 namespace procpool::shm {
 
-/// Runs item k, which does nothing.
+/// Runs item k, which does nothing. The gate is open.
 inline void step(detail::task_run& run, std::uint32_t k) {
-  EXPECT_TRUE(run.starts(k));
+  if (!run.starts(k)) std::abort();
   run.finished(k);
 }
 

@@ -4,8 +4,11 @@
 // step beyond.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "channel_fixture.h"
@@ -150,6 +153,28 @@ TEST_F(channel_hostile, retiring_in_the_middle_is_fine_and_beyond_the_end_is_not
   expect_refused();
 }
 
+TEST_F(channel_hostile, a_time_that_changes_while_it_is_read) {
+  ASSERT_TRUE(parent.read());
+  parent.release(index);
+  std::atomic<reply_slot*> slot{&reply()};
+  std::thread worker([&] {
+    std::uint64_t time = 0;
+    while (reply_slot* r = slot.load(std::memory_order_relaxed)) r->nanoseconds = time = ~time;
+  });
+  std::uint64_t longest = 0;
+  for (int round = 0; round < 500'000; ++round) {
+    index = parent.send(message_of(0));
+    slot = &reply();
+    publish_reply();
+    auto a = parent.read();
+    if (a) longest = std::max(longest, a->nanoseconds);
+    parent.release(index);
+  }
+  slot = nullptr;
+  worker.join();
+  EXPECT_LE(longest, std::uint64_t{1} << 51);
+}
+
 // ---- the task's word ----------------------------------------------------------------------------
 
 TEST_F(channel_hostile, a_task_word_of_another_turn) {
@@ -167,6 +192,13 @@ TEST_F(channel_hostile, a_task_word_that_has_claimed_beyond_its_end) {
   EXPECT_LE(parent.claimed(index), 10u);
   EXPECT_EQ(parent.take_back(index, 0), 10u);
   EXPECT_TRUE(parent.corrupt());
+}
+TEST_F(channel_hostile, a_task_word_that_gives_items_back_unasked) {
+  for (std::uint32_t end : {0u, 4u}) {
+    word().store(task_word{lap_of(index), 0, end}.bits());
+    EXPECT_EQ(parent.take_back(index, 5), 10u) << "they may have run";
+    EXPECT_TRUE(parent.corrupt());
+  }
 }
 TEST_F(channel_hostile, what_was_taken_back_does_not_come_back) {
   ASSERT_EQ(parent.take_back(index, 4), 4u);

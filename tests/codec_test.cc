@@ -556,6 +556,21 @@ TEST(Codec, AValueTakesAtLeastOneByte) {
   EXPECT_EQ(round(std::list<std::array<std::string, 0>>(300)).size(), 300u);
 }
 
+// What lies at an empty object's address is somebody else's, or never was written.
+TEST(Codec, AnEmptyObjectIsAZero) {
+  for (const std::byte under : {std::byte{0x00}, std::byte{0x5a}}) {
+    std::byte place{under};
+    const auto* object = new (&place) nothing;
+    EXPECT_EQ(encoded(*object), std::vector<std::byte>(1));
+    EXPECT_EQ(encoded(std::span(object, 1)), (std::vector{std::byte{1}, std::byte{0}}));
+  }
+  EXPECT_EQ(encoded(overlaid{{}, "x", {}}), encoded(overlaid{{}, "x", {}}));
+  struct alignas(64) marked {
+    bool operator==(const marked&) const = default;
+  };
+  same(std::tuple{marked{}, 'x', std::vector<marked>(2), std::list<marked>(2)});
+}
+
 TEST(Codec, WhatUserFunctionsThrowPassesThrough) {
   vector_writer out;
   EXPECT_THROW(encode(out, even{1}), std::domain_error);
@@ -654,6 +669,35 @@ TEST(CodecHostile, CountsAreHeldAgainstTheBytesLeft) {
   refuse<std::list<std::tuple<>>>({all, 0, 0, 0, 0, 1, 0, 0, 0});
   refuse<std::forward_list<line>>({3, 0, 0, 0, 0});
   refuse<std::span<const int>>({2, 0, 0, 0, 0, 0, 0, 0});
+}
+
+/// Counts how many there are to be read.
+struct counted {
+  counted() { ++made; }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(value);
+  }
+  char value = 0;
+  static inline std::size_t made = 0;
+};
+template <class T>
+void expect_no_more_than_the_bytes_can_hold() {
+  constexpr std::size_t size = 200;
+  std::vector<std::byte> bytes(1 + size);
+  bytes[0] = static_cast<std::byte>(size);
+  reader in(bytes.data(), bytes.size());
+  counted::made = 0;
+  EXPECT_THROW(decode<std::vector<T>>(in), serialization_error);
+  EXPECT_LE(counted::made, size);
+}
+
+TEST(CodecHostile, NothingIsMadeThatTheBytesCannotHold) {
+  expect_no_more_than_the_bytes_can_hold<std::array<counted, 100>>();
+  expect_no_more_than_the_bytes_can_hold<std::array<std::array<counted, 10>, 10>>();
+  expect_no_more_than_the_bytes_can_hold<std::pair<counted, counted>>();
+  expect_no_more_than_the_bytes_can_hold<std::tuple<counted, int, counted, counted>>();
+  expect_no_more_than_the_bytes_can_hold<std::pair<std::uint64_t, std::array<counted, 100>>>();
 }
 
 TEST(CodecHostile, DepthIsLimitedOnBothSides) {

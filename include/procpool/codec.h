@@ -62,12 +62,21 @@ inline constexpr std::size_t block_alignment = sizeof(T) == 1                   
                                                : alignof(T) < message_alignment ? alignof(T)
                                                                                 : message_alignment;
 
+/// Their bytes. An empty object has none of its own: what lies there may be another field's.
+template <class T>
+void write_objects(writer& out, const T* data, std::size_t n) {
+  if constexpr (!std::is_empty_v<T>)
+    out.raw(data, n * sizeof(T));
+  else if (n != 0)
+    std::memset(out.extend(n * sizeof(T)), 0, n * sizeof(T));
+}
+
 /// What vector<T>, basic_string<T> and span<const T> look like: a count, padding, the elements.
 template <class T>
 void write_block(writer& out, const T* data, std::size_t n) {
   write_count(out, n);
   out.align(block_alignment<T>);
-  out.raw(data, n * sizeof(T));
+  write_objects(out, data, n);
 }
 template <class T>
 const std::byte* read_block(reader& in, std::size_t& n) {
@@ -81,6 +90,13 @@ inline bool aligned(const std::byte* at, std::size_t boundary) {
 
 // ---- bytes --------------------------------------------------------------------------------------
 
+inline bool checked_bool(const std::byte* from) {
+  unsigned char byte = 0;
+  std::memcpy(&byte, from, 1);
+  if (byte > 1) malformed("procpool: a bool is neither true nor false");
+  return byte == 1;
+}
+
 /// Refuses a T, copied from bytes, that holds a bool which is neither true nor false.
 template <class T>
 void check_bytes(const T& value) {
@@ -93,9 +109,7 @@ void check_bytes(const T& value) {
     } else if constexpr (std::is_class_v<T>) {
       visit_fields(value, [](const auto&... field) { (check_bytes(field), ...); });
     } else {
-      unsigned char byte = 0;
-      std::memcpy(&byte, &value, 1);
-      if (byte > 1) malformed("procpool: a bool is neither true nor false");
+      checked_bool(reinterpret_cast<const std::byte*>(&value));
     }
   }
 }
@@ -107,6 +121,19 @@ T make_from_bytes(const std::byte* from) {
   } copy;
   std::memcpy(copy.at, from, sizeof(T));
   return std::bit_cast<T>(copy);
+}
+
+/// The same, refused when it would be no T.
+template <class T>
+T make_checked(const std::byte* from) {
+  if constexpr (is_picky<T>() && !std::is_class_v<T>) {
+    // Compilers take a bool for one of two: another must not come to be.
+    return static_cast<T>(checked_bool(from));
+  } else {
+    T value = make_from_bytes<T>(from);
+    check_bytes(value);
+    return value;
+  }
 }
 
 /// Elements that lie where a T may not: each is copied out.
@@ -177,7 +204,7 @@ void write_value(encoder& e, const T& value) {
     level deeper(e);
     write_by_cereal(e, value);
   } else if constexpr (how == form::bytes) {
-    e.out.raw(&value, sizeof value);
+    write_objects(e.out, std::addressof(value), 1);
   } else if constexpr (how == form::block) {
     write_block(e.out, value.data(), value.size());
   } else if constexpr (how == form::keyed) {
@@ -217,7 +244,7 @@ T make_value(decoder& d);
 template <class T>
 void read_bytes(reader& in, T& value) {
   if constexpr (std::is_empty_v<T>) {
-    in.take(1);  // it may share its address with another field
+    in.take(sizeof(T));  // it may share its address with another field
   } else {
     in.raw(static_cast<void*>(std::addressof(value)), sizeof value);
     check_bytes(value);
@@ -322,9 +349,7 @@ T make_value(decoder& d) {
     read_bytes(d.in, value);
     return value;
   } else {
-    T value = make_from_bytes<T>(d.in.take(sizeof(T)));
-    check_bytes(value);
-    return value;
+    return make_checked<T>(d.in.take(sizeof(T)));
   }
 }
 

@@ -99,7 +99,8 @@ std::uint32_t parent_half::take_back(std::uint32_t index, std::uint32_t keep) no
   std::uint32_t i = index % ring_slots;
   if (keep >= kept_[i]) return kept_[i];
   task_word w = shm::take_back(window_.tasks[i].word, keep);
-  if (w.lap != lap_of(index) || w.end > kept_[i] || w.next > w.end) {
+  // Nobody but the parent moves the end.
+  if (w.lap != lap_of(index) || w.next > w.end || w.end != std::clamp(w.next, keep, kept_[i])) {
     corrupt_ = true;
     return kept_[i];
   }
@@ -136,7 +137,7 @@ std::optional<answer> parent_half::read() noexcept {
   reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
-  const auto ending = static_cast<reply_ending>(r.ending);
+  const auto ending = static_cast<reply_ending>(r.ending.load(std::memory_order_relaxed));
   auto bytes = bytes_of(r);
   std::uint32_t done = progress / 2;
   const bool may_be_short = ending == reply_ending::retires ||
@@ -147,7 +148,8 @@ std::optional<answer> parent_half::read() noexcept {
   }
   read_.store(index + 1, std::memory_order_relaxed);
   // No task has run for longer than a month: the number is the worker's word.
-  return answer{index, done, false, ending, *bytes, std::min(r.nanoseconds, most_nanoseconds)};
+  std::uint64_t nanoseconds = r.nanoseconds.load(std::memory_order_relaxed);
+  return answer{index, done, false, ending, *bytes, std::min(nanoseconds, most_nanoseconds)};
 }
 
 // ---- stopping what runs -------------------------------------------------------------------------
@@ -164,7 +166,9 @@ std::optional<at_hand> parent_half::look() const noexcept {
   for (std::uint32_t index = first(); index != end(); ++index) {
     const reply_slot& r = window_.replies[index % ring_slots];
     const bool answered = r.word.load(std::memory_order_acquire) == lap_of(index);
-    if (answered && static_cast<reply_ending>(r.ending) != reply_ending::stopped) continue;
+    if (answered && static_cast<reply_ending>(r.ending.load(std::memory_order_relaxed)) !=
+                        reply_ending::stopped)
+      continue;
     std::uint32_t progress = r.progress.load(std::memory_order_acquire);
     std::uint64_t since = r.since.load(std::memory_order_acquire);
     // A time and an item that go together; or, of a worker that runs through many, a later time.
@@ -354,11 +358,12 @@ void worker_half::answer(bool retires) {
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
     held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
-  r.ending = static_cast<std::uint32_t>(retires          ? reply_ending::retires
-                                        : run_.stopped() ? reply_ending::stopped
-                                                         : reply_ending::whole);
-  r.nanoseconds = static_cast<std::uint64_t>(
-      std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_).count());
+  const auto ending = retires          ? reply_ending::retires
+                      : run_.stopped() ? reply_ending::stopped
+                                       : reply_ending::whole;
+  r.ending.store(static_cast<std::uint32_t>(ending), std::memory_order_relaxed);
+  auto took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_);
+  r.nanoseconds.store(static_cast<std::uint64_t>(took.count()), std::memory_order_relaxed);
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);
   if (run_.stopped()) PROCPOOL_STEP("worker: gives back what it did not start");
   PROCPOOL_STEP("worker: reply written, not published");

@@ -89,13 +89,13 @@ enum class reply_ending : std::uint32_t {
 
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
-  std::atomic<std::uint32_t> word;  // the lap of its ring index, once the reply is whole; else 0
-  std::uint32_t ending;             // reply_ending
+  std::atomic<std::uint32_t> word;    // the lap of its ring index, once the reply is whole; else 0
+  std::atomic<std::uint32_t> ending;  // reply_ending
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
   std::uint32_t reserved;
   std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
   std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
-  std::uint64_t nanoseconds;
+  std::atomic<std::uint64_t> nanoseconds;
   std::atomic<std::uint64_t> since;  // of a timed task: when the item that runs began
   std::uint64_t reserved2[2];
   std::byte bytes[inline_size];

@@ -361,6 +361,11 @@ consteval std::size_t least_size() {
            (sizeof(T) / sizeof(std::remove_all_extents_t<T>));
   else if constexpr (form_of<T> == form::fields)
     return least_sum(field_types<T>{});
+  else if constexpr (form_of<T> == form::standard && array_like<T>)
+    return std::tuple_size_v<T> == 0 ? 1
+                                     : std::tuple_size_v<T> * least_size<typename T::value_type>();
+  else if constexpr (form_of<T> == form::standard && requires { std::tuple_size<T>::value; })
+    return least_sum(typename parts<T>::type{});
   else
     return 1;
 }

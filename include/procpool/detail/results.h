@@ -53,7 +53,8 @@ inline std::exception_ptr incomplete_reply() {
 template <class R, class Set>
 std::size_t take_apart(const reply& r, Set&& set) noexcept {
   std::size_t failed = 0;
-  std::uint32_t next = 0;  // the first item not set yet
+  std::uint32_t next = 0;      // the first item not set yet
+  std::exception_ptr missing;  // one error for all that no record speaks of
   auto fail = [&](std::exception_ptr e) {
     set(next++, outcome<R>(std::move(e)));
     ++failed;
@@ -65,12 +66,12 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
         while (next < end) set(next++, outcome<R>());
       } else if constexpr (fixed<R>) {
         while (next < end) {
-          R value = make_from_bytes<R>(records.fixed() + next * sizeof(R));
-          check_bytes(value);
+          R value = make_checked<R>(records.fixed() + next * sizeof(R));
           set(next++, outcome<R>(std::move(value)));
         }
       } else {
-        for (std::uint32_t missing = end - next; missing != 0; --missing) fail(incomplete_reply());
+        if (next < end && !missing) missing = incomplete_reply();
+        for (std::uint32_t left = end - next; left != 0; --left) fail(missing);
       }
     };
     record_reader::record record{};
