@@ -67,7 +67,7 @@ inline bool others_sleep() {
 /// Runs `body` in a forked process, true or false its outcome; false too when it does not end so.
 template <class Body>
 ::testing::AssertionResult in_a_child(Body body) {
-  eventually(others_sleep);
+  eventually(others_sleep, std::chrono::milliseconds(100));  // some tests want threads that do not
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::alarm(60);  // a hang ends it, and fails it
