@@ -132,6 +132,19 @@ TEST_F(engine_limits_test, cancel_stops_what_runs) {
             (lines{by_0, "cancelled", "cancelled", "cancelled", "cancelled", "cancelled"}));
 }
 
+// cancel() says that the result will be task_cancelled.
+TEST_F(engine_limits_test, cancel_of_what_is_being_stopped_for_its_time_has_the_last_word) {
+  make(1, 1);
+  auto call = submit_with(
+      1, 1, {.timeout = 10ms, .retries = 1, .stop_steps = stop_steps{.token_grace = 1h}});
+  fake->run(0, 0, long_ago);
+  await({"token"});
+  EXPECT_TRUE(pool->cancel(*call));
+  fake->stop_at(0, 1);
+  EXPECT_TRUE(wait(*call));
+  EXPECT_EQ(call->all(), lines{"cancelled"});
+}
+
 TEST_F(engine_limits_test, cancel_takes_back_what_was_claimed_and_has_not_begun) {
   make(1, 1);
   auto call = submit(4, 4);

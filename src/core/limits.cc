@@ -212,7 +212,10 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
     if (const stopper::order* o = stops_.of(worker)) {
       // Held already: at this task, whose rest goes the call's way; or at one before it, and then
       // nothing of this one has started.
-      if (o->task == t) ended += count - o->item;
+      if (o->task != t) continue;
+      ended += count - o->item;
+      // Who cancelled was told so; what was late before it is too late is late all the same.
+      if (why == call_end::cancelled) stops_.because(worker, reason);
       continue;
     }
     const auto at = backend_->hold(worker);

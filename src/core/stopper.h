@@ -47,6 +47,8 @@ class stopper {
     return entries_[worker] ? &entries_[worker]->what : nullptr;
   }
   void begin(worker_id worker, const order& what, clock::time_point now);
+  /// What is being stopped has another reason from now on; the steps go on.
+  void because(worker_id worker, stop_reason why) noexcept { entries_[worker]->what.why = why; }
   void end(worker_id worker) noexcept;
   /// The item has ended. True: so has the order, and the worker may be let go; else it stays held,
   /// for a signal (until signal_was_sent() says true) or its end is on its way.
