@@ -43,10 +43,6 @@ PROCPOOL_EVERY_METHOD(limits_everywhere);
 constexpr std::size_t begun = 100;
 constexpr std::size_t ended = 600;
 
-void for_ever() {
-  for (;;) ::usleep(1000);
-}
-
 /// Items divisible by seven never end.
 auto mostly_ends(const board& b) {
   return [m = b.here()](int x) {
@@ -391,36 +387,40 @@ TEST_P(stopping, goes_through_all_steps_with_who_obeys_none) {
   EXPECT_EQ(b->at(2), 1);
 }
 
+/// In an item: starts a process that never ends, and notes it at mark 1.
+void start_a_child(const marks& m) {
+  const pid_t child = ::fork();
+  if (child == 0) for_ever();
+  m.set(1, child);
+}
+/// It falls to this process, a subreaper in these tests, when its parent has died.
+void expect_that_it_ends(const board& b) {
+  const pid_t child = b->at(1);
+  ASSERT_GT(child, 0);
+  EXPECT_TRUE(eventually([&] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
+}
+
 TEST_P(stopping, takes_along_what_the_item_has_started) {
   board b;
   pool p(with(1));
   EXPECT_THROW(p.apply({.timeout = 500ms},
                        [m = b.here()] {
-                         const pid_t child = ::fork();
-                         if (child == 0) for_ever();
-                         m.set(1, child);
+                         start_a_child(m);
                          for_ever();
                        }),
                task_timeout);
-  const pid_t child = b->at(1);
-  ASSERT_GT(child, 0);
-  // It falls to this process, a subreaper in these tests, when its parent has died.
-  EXPECT_TRUE(eventually([&] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
+  expect_that_it_ends(b);
 }
 
 TEST_P(stopping, a_crash_takes_along_what_the_item_has_started) {
   board b;
   pool p(with(1));
   EXPECT_THROW(p.apply([m = b.here()] {
-    const pid_t child = ::fork();
-    if (child == 0) for_ever();
-    m.set(1, child);
+    start_a_child(m);
     ::abort();
   }),
                procpool::worker_died);
-  const pid_t child = b->at(1);
-  ASSERT_GT(child, 0);
-  EXPECT_TRUE(eventually([&] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
+  expect_that_it_ends(b);
 }
 
 TEST_P(stopping, a_worker_that_leaves_well_takes_nothing_along) {

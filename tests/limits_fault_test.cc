@@ -27,10 +27,6 @@ class limits_fault : public pool_test {
 };
 PROCPOOL_PROCESS_METHODS(limits_fault);
 
-void for_ever() {
-  for (;;) ::usleep(1000);
-}
-
 TEST_P(limits_fault, without_membarrier_a_limit_is_refused_and_all_else_works) {
   board b;
   fault::arm("membarrier", 1, ENOSYS, 1'000'000);

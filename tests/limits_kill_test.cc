@@ -55,12 +55,6 @@ int item_of_any_kind(int item) {
   return 3 * item;
 }
 
-std::vector<int> numbers(int from, int n) {
-  std::vector<int> all;
-  for (int i = 0; i < n; ++i) all.push_back(from + i);
-  return all;
-}
-
 struct verdict {
   int right = 0, stopped = 0, died = 0, broken = 0, wrong = 0;
 };

@@ -7,7 +7,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -77,12 +76,6 @@ document write(const document& order) {
 std::vector<char> bulk(int item) {
   ran(item);
   return std::vector<char>(large, static_cast<char>(item));
-}
-
-std::vector<int> numbers(int from, int n) {
-  std::vector<int> all(static_cast<std::size_t>(n));
-  std::iota(all.begin(), all.end(), from);
-  return all;
 }
 
 /// How the items of a run ended.

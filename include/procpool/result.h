@@ -171,10 +171,9 @@ class [[nodiscard]] async_result {
   [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
   /// True: get() will throw task_cancelled (a map that has met a failure before throws that). What
-  /// had not started never will; what runs is stopped
-  /// (stop_steps), and the result is there when that has ended. Does not wait for it. True again
-  /// when it was cancelled before. False: it has ended, and nothing changes; or it is a
-  /// continuation.
+  /// had not started never will; what runs is stopped (stop_steps), and the result is there when
+  /// that has ended. Does not wait for it. True again when it was cancelled before. False: it has
+  /// ended, and nothing changes; or it is a continuation.
   bool cancel() {
     detail::batch* b = state().running();
     if (cancelled_) return true;

@@ -215,8 +215,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// Has the worker looked at in time for what it now holds.
   void watch_worker(worker_id worker, task_id task, clock::time_point now);
   void look_at(worker_id worker, clock::time_point now);
-  /// Stops an item that runs; false: it did not any more.
-  bool stop_item(worker_id worker, const at_hand& what, stop_reason why, clock::time_point now);
+  /// Stops an item that has run past its time; false: it did not run any more.
+  bool stop_late(worker_id worker, const at_hand& what, clock::time_point now);
   void take_steps(clock::time_point now);
   [[nodiscard]] stop_steps steps_of(call_id id) const;
   /// The worker has answered the task, or is gone: what it was being stopped at, if it was.

@@ -7,7 +7,6 @@
 // timer stands for each item, and none at all while nothing that has a timeout is with a worker.
 #include <algorithm>
 #include <csignal>
-#include <iterator>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -82,7 +81,7 @@ void engine::note_limits(call_id id, const detail::call_options& options) {
 
 void engine::forget_limits(call_id id) {
   if (!calls_[id].limits) return;
-  std::erase_if(ends_, [id](const auto& e) { return e.second == id; });
+  ends_.erase({calls_[id].limits->until, id});
   calls_[id].limits.reset();
 }
 
@@ -145,7 +144,7 @@ void engine::look_at(worker_id worker, clock::time_point now) {
     const auto end = at->since + timeout_of(at->task);
     if (end > now)
       next = std::min(next, end);
-    else if (stop_item(worker, *at, stop_reason::timeout, now))
+    else if (stop_late(worker, *at, now))
       return;
     else
       next = now + std::min<std::chrono::nanoseconds>(shortest, soon);
@@ -155,14 +154,15 @@ void engine::look_at(worker_id worker, clock::time_point now) {
 
 // ---- stopping -----------------------------------------------------------------------------------
 
-bool engine::stop_item(worker_id worker, const at_hand& what, stop_reason why,
-                       clock::time_point now) {
+bool engine::stop_late(worker_id worker, const at_hand& what, clock::time_point now) {
   const auto at = backend_->hold(worker);
   if (!at || !at->running || at->task != what.task || at->item != what.item) {
     backend_->let_go(worker);
     return false;
   }
-  stops_.begin(worker, {at->task, at->item, true, why, steps_of(scheduler_[at->task].call)}, now);
+  stops_.begin(
+      worker, {at->task, at->item, true, stop_reason::timeout, steps_of(scheduler_[at->task].call)},
+      now);
   return true;
 }
 
@@ -227,7 +227,8 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
       backend_->let_go(worker);  // it has answered all of it
     }
   }
-  if (refused && why == call_end::deadline) ends_.emplace(now + soon, id);
+  if (refused && why == call_end::deadline)
+    ends_.emplace(calls_[id].limits->until = now + soon, id);
   take_steps(now);
   settle(id);
   return ended;

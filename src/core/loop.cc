@@ -337,14 +337,12 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
 std::size_t engine::drop_unstarted(call_id id) {
   for (task_id t : scheduler_.tasks_of(id))
     if (!scheduler_[t].queued) take_back(t);
+  std::erase_if(set_aside_, [&](const auto& a) { return scheduler_[a.second].call == id; });
   std::size_t dropped = 0;
   std::exception_ptr error;
   for (task_id t : scheduler_.tasks_of(id)) {
     const scheduler::task& each = scheduler_[t];
-    const auto aside = std::find_if(set_aside_.begin(), set_aside_.end(),
-                                    [t](const auto& a) { return a.second == t; });
-    if (!each.queued && aside == set_aside_.end()) continue;
-    if (aside != set_aside_.end()) set_aside_.erase(aside);
+    if (each.worker != scheduler::none) continue;
     if (!error) error = error_of_end(id, each.first);
     dropped += each.count;
     fail_task(t, error);

@@ -28,7 +28,6 @@ bool stopper::item_ended(worker_id worker) noexcept {
     end(worker);
     return true;
   }
-  e.over = true;
   e.what.task = no_task;
   e.at = never;
   note_deadline();
@@ -39,7 +38,7 @@ bool stopper::signal_was_sent(worker_id worker) noexcept {
   if (!entries_[worker]) return false;
   entry& e = *entries_[worker];
   e.signal_under_way = false;
-  if (!e.over || e.killed) return false;
+  if (e.what.task != no_task || e.killed) return false;
   end(worker);
   return true;
 }

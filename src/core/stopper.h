@@ -74,7 +74,6 @@ class stopper {
     clock::time_point at;
     bool signal_under_way = false;
     bool killed = false;
-    bool over = false;  // the item has ended
   };
   void note_deadline() noexcept;
 

@@ -224,9 +224,9 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
           p.channel.release(a->index);
           continue;
         }
-        if (a->ending == shm::reply_ending::retires) supervisor_->leaves(worker);
-        to.emplace_back(
-            core::task_finished{reply_of(worker, *a), a->ending == shm::reply_ending::retires});
+        const core::task_finished f = finished(worker, *a);
+        if (f.retires) supervisor_->leaves(worker);
+        to.emplace_back(f);
       }
       if (p.channel.corrupt()) supervisor_->kill(worker);
       break;
@@ -260,9 +260,9 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
   lost.retired = e.as_agreed;
   while (auto a = p.channel.read()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;
-    if (a->ending == shm::reply_ending::retires) lost.retired = true;
-    to.emplace_back(
-        core::task_finished{reply_of(e.worker, *a), a->ending == shm::reply_ending::retires});
+    const core::task_finished f = finished(e.worker, *a);
+    if (f.retires) lost.retired = true;
+    to.emplace_back(f);
   }
   while (auto a = p.channel.salvage()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;

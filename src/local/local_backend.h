@@ -103,7 +103,10 @@ class local_backend final : public core::backend {
   const base::token& token_of(const detail::entry_point* entry);
   [[nodiscard]] std::optional<core::at_hand> told(core::worker_id worker,
                                                   const std::optional<shm::at_hand>& at);
-  core::task_reply reply_of(std::uint32_t worker, const shm::answer& a) const;
+  [[nodiscard]] core::task_reply reply_of(std::uint32_t worker, const shm::answer& a) const;
+  [[nodiscard]] core::task_finished finished(std::uint32_t worker, const shm::answer& a) const {
+    return {reply_of(worker, a), a.ending == shm::reply_ending::retires};
+  }
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
   void free_copy(sent& s) noexcept;

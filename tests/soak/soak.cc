@@ -149,12 +149,6 @@ void judge_all(const Outcomes& all, int first, int n, int may_begin, Right right
         [&](const auto& v) { return right(v, first + i); });
 }
 
-std::vector<int> range(int first, int n) {
-  std::vector<int> all;
-  for (int i = 0; i < n; ++i) all.push_back(first + i);
-  return all;
-}
-
 // ---- the load -----------------------------------------------------------------------------------
 
 void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>& over) {
@@ -167,22 +161,24 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
         case 0: {
           constexpr int n = 200;
           if (const int first = ledger.take(n); first >= 0)
-            judge_all(p.try_map({.chunksize = random() % 40}, tiny, range(first, n)), first, n, 1,
-                      right_number);
+            judge_all(
+                p.try_map({.chunksize = random() % 40}, tiny, procpool::testing::numbers(first, n)),
+                first, n, 1, right_number);
           break;
         }
         case 1: {
           constexpr int n = 20;
           if (const int first = ledger.take(n); first >= 0)
-            judge_all(
-                p.try_map({.chunksize = 3}, some_text, range(first, n)), first, n, 1,
-                [](const std::string& v, int item) { return v.ends_with(std::to_string(item)); });
+            judge_all(p.try_map({.chunksize = 3}, some_text, procpool::testing::numbers(first, n)),
+                      first, n, 1, [](const std::string& v, int item) {
+                        return v.ends_with(std::to_string(item));
+                      });
           break;
         }
         case 2: {
           if (const int first = ledger.take(2); first >= 0)
-            judge_all(p.try_map({.chunksize = 1}, bulk, range(first, 2)), first, 2, 1,
-                      [](const std::vector<int>& v, int item) {
+            judge_all(p.try_map({.chunksize = 1}, bulk, procpool::testing::numbers(first, 2)),
+                      first, 2, 1, [](const std::vector<int>& v, int item) {
                         return v.size() == large / sizeof(int) && v.front() == item &&
                                v.back() == item;
                       });
@@ -195,14 +191,16 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
               .timeout = 2ms,
               .stop_steps = stop_steps{.token_grace = std::chrono::milliseconds(random() % 3)}};
           if (const int first = ledger.take(n); first >= 0)
-            judge_all(p.try_map(limits, any_length, range(first, n)), first, n, 1, right_number);
+            judge_all(p.try_map(limits, any_length, procpool::testing::numbers(first, n)), first, n,
+                      1, right_number);
           break;
         }
         case 4: {  // run again
           constexpr int n = 32;
           const task_options limits{.chunksize = 4, .timeout = 3ms, .retries = 2};
           if (const int first = ledger.take(n); first >= 0)
-            judge_all(p.try_map(limits, any_length, range(first, n)), first, n, 3, right_number);
+            judge_all(p.try_map(limits, any_length, procpool::testing::numbers(first, n)), first, n,
+                      3, right_number);
           break;
         }
         case 5: {  // cancelled at some point
@@ -225,7 +223,8 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
           const int first = ledger.take(n);
           if (first < 0) break;
           const int wanted = random() % 3 == 0 ? n / 2 : n;
-          auto stream = p.imap({.chunksize = 1 + random() % 5}, tiny, range(first, n));
+          auto stream =
+              p.imap({.chunksize = 1 + random() % 5}, tiny, procpool::testing::numbers(first, n));
           for (int i = 0; i < wanted; ++i) {
             std::optional<int> value;
             bool ended = false;

@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,13 @@ inline const pid_t owner = [] {
 /// Spins politely until counter i is at least `least`.
 inline void await(std::size_t i, int least = 1) {
   while (shared[i].load() < least) ::usleep(100);
+}
+
+/// from, from + 1, … n of them
+inline std::vector<int> numbers(int from, int n) {
+  std::vector<int> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), from);
+  return all;
 }
 
 /// The process's children, zombies too, as the kernel lists them.

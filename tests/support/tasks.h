@@ -2,6 +2,8 @@
 // The tasks and inputs that most tests of the contract use.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -28,6 +30,11 @@ inline ints squares(int n) {
   ints xs = first(n);
   std::transform(xs.begin(), xs.end(), xs.begin(), square);
   return xs;
+}
+
+/// Never ends by itself.
+inline void for_ever() {
+  for (;;) ::usleep(1000);
 }
 
 /// A task that adds to mark 1, and gives its argument back once mark 0 is set.
