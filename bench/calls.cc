@@ -20,11 +20,6 @@ constexpr int tasks = 10'000;
 
 int increment(int x) { return x + 1; }
 
-void say_quantiles(benchmark::State& state, bench::samples& times) {
-  state.counters["p50"] = times.quantile(0.5);
-  state.counters["p99"] = times.quantile(0.99);
-}
-
 void apply(benchmark::State& state) {
   procpool::pool pool(1);
   for (int i = 0; i < 100; ++i) pool.apply(increment, i);
@@ -35,7 +30,7 @@ void apply(benchmark::State& state) {
     x = pool.apply(increment, x);
     times.add(bench::clock::now() - start);
   }
-  say_quantiles(state, times);
+  bench::say_quantiles(state, times);
 }
 
 void ping_pong(benchmark::State& state, std::chrono::nanoseconds spin) {
@@ -54,7 +49,7 @@ void ping_pong(benchmark::State& state, std::chrono::nanoseconds spin) {
     words->back.wait_for(n, spin);
     times.add(bench::clock::now() - start);
   }
-  say_quantiles(state, times);
+  bench::say_quantiles(state, times);
 }
 void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 20us); }
 void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0us); }

@@ -36,8 +36,7 @@ void round_trips(benchmark::State& state, F round_trip) {
     round_trip();
     times.add(bench::clock::now() - start);
   }
-  state.counters["p50"] = times.quantile(0.5);
-  state.counters["p99"] = times.quantile(0.99);
+  bench::say_quantiles(state, times);
 }
 
 void apply_throws(benchmark::State& state) {

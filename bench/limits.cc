@@ -25,12 +25,6 @@ void for_ever() {
 }
 int increment(int x) { return x + 1; }
 
-void say(benchmark::State& state, bench::samples& late) {
-  state.counters["p50"] = late.quantile(0.5);
-  state.counters["p99"] = late.quantile(0.99);
-  state.counters["max"] = late.quantile(1);
-}
-
 /// From the limit to the error in the caller's hands; then nothing of the item runs any more.
 void timeout_late(benchmark::State& state) {
   procpool::pool pool(2);
@@ -44,7 +38,7 @@ void timeout_late(benchmark::State& state) {
     }
     late.add(bench::clock::now() - start - limit);
   }
-  say(state, late);
+  bench::say_quantiles(state, late);
 }
 
 /// The same by hand: sleep, kill a child, wait for it.
@@ -59,7 +53,7 @@ void sleep_kill_wait(benchmark::State& state) {
     waitpid(child, nullptr, 0);
     late.add(bench::clock::now() - start - limit);
   }
-  say(state, late);
+  bench::say_quantiles(state, late);
 }
 
 /// From cancel() to the end of what ran.
@@ -75,7 +69,7 @@ void cancel_running(benchmark::State& state) {
     r.wait();
     took.add(bench::clock::now() - start);
   }
-  say(state, took);
+  bench::say_quantiles(state, took);
 }
 
 void kill_wait(benchmark::State& state) {
@@ -89,7 +83,7 @@ void kill_wait(benchmark::State& state) {
     waitpid(child, nullptr, 0);
     took.add(bench::clock::now() - start);
   }
-  say(state, took);
+  bench::say_quantiles(state, took);
 }
 
 void map_with(benchmark::State& state, const procpool::task_options& options) {

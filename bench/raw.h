@@ -3,6 +3,7 @@
 // of procpool's code: it is the limit that procpool is measured against.
 #pragma once
 
+#include <benchmark/benchmark.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -114,5 +115,12 @@ class samples {
  private:
   std::vector<double> all_;
 };
+
+/// As counters of the benchmark, in seconds; p50 is what the table compares.
+inline void say_quantiles(benchmark::State& state, samples& times) {
+  state.counters["p50"] = times.quantile(0.5);
+  state.counters["p99"] = times.quantile(0.99);
+  state.counters["max"] = times.quantile(1);
+}
 
 }  // namespace bench
