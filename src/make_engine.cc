@@ -23,7 +23,7 @@
 namespace procpool::detail {
 namespace {
 
-constexpr int most_processes = 4096;
+using core::most_processes;
 
 int checked_processes(const pool_options& o) {
   if (o.processes < 0 || o.processes > most_processes)
@@ -35,6 +35,12 @@ int checked_processes(const pool_options& o) {
                                 std::to_string(o.max_tasks_per_child) +
                                 "; it must be 0 (no limit) or more");
   core::check(o.stop_steps);
+  if (o.min_processes < 0 || o.min_processes > most_processes)
+    throw std::invalid_argument("procpool: pool_options.min_processes is " +
+                                std::to_string(o.min_processes) + "; it must be 0 to " +
+                                std::to_string(most_processes));
+  core::check_duration(o.idle_timeout, "pool_options.idle_timeout");
+  core::check_duration(o.max_worker_age, "pool_options.max_worker_age");
   if (o.start_method < start_method::fork || o.start_method > start_method::in_process)
     throw std::invalid_argument("procpool: pool_options.start_method has no such value");
   return o.processes != 0 ? o.processes : default_processes();
@@ -77,6 +83,9 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   o.processes = processes;
   o.caller_runs = options.start_method == start_method::in_process;
   o.stop_steps = options.stop_steps;
+  o.min_processes = static_cast<std::uint32_t>(options.min_processes);
+  o.idle_timeout = options.idle_timeout;
+  o.max_worker_age = options.max_worker_age;
   o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;

@@ -119,11 +119,14 @@ class engine_test : public ::testing::Test {
   static constexpr const char* by_1 = "done by 1001";
 
   void make(std::uint32_t workers, std::uint32_t up, std::uint32_t quota = 0) {
+    engine_options options;
+    options.quota = quota;
+    make(workers, up, std::move(options));
+  }
+  void make(std::uint32_t workers, std::uint32_t up, engine_options options) {
     auto made = std::make_unique<fake_backend>(workers);
     fake = made.get();
-    engine_options options;
     options.processes = static_cast<int>(workers);
-    options.quota = quota;
     options.own_process = [] { return true; };
     pool = std::make_shared<engine>(std::move(made), std::move(options));
     pool->start();

@@ -32,7 +32,12 @@ class fake_backend final : public backend {
   };
 
   explicit fake_backend(std::uint32_t workers, std::uint32_t slots = 16)
-      : rings_(workers), is_up_(workers), at_(workers), held_(workers), slots_(slots) {}
+      : rings_(workers),
+        is_up_(workers),
+        at_(workers),
+        held_(workers),
+        wanted_(workers),
+        slots_(slots) {}
 
   // ---- what the test does as a worker
   void up(worker_id w) {
@@ -105,6 +110,9 @@ class fake_backend final : public backend {
   bool waiting() const { return std::lock_guard(mutex_), waiting_; }
   std::size_t unreleased() const { return std::lock_guard(mutex_), replies_.size(); }
   std::vector<worker_id> buried() const { return std::lock_guard(mutex_), buried_; }
+  /// How many workers the engine wants, and whom it has told to leave.
+  std::uint32_t wanted() const { return std::lock_guard(mutex_), wanted_; }
+  std::vector<worker_id> told_to_leave() const { return std::lock_guard(mutex_), told_to_leave_; }
   bool retired() const { return std::lock_guard(mutex_), retiring_; }
   bool killed() const { return std::lock_guard(mutex_), killed_; }
   std::size_t withdrawals() const { return withdrawals_; }
@@ -127,7 +135,24 @@ class fake_backend final : public backend {
 
   // ---- backend
   [[nodiscard]] std::uint32_t workers() const override {
+    std::lock_guard hold(mutex_);
     return static_cast<std::uint32_t>(rings_.size());
+  }
+  void grow(std::uint32_t workers) override {
+    std::lock_guard hold(mutex_);
+    if (workers <= rings_.size()) return;
+    rings_.resize(workers);
+    is_up_.resize(workers);
+    at_.resize(workers);
+    held_.resize(workers);
+  }
+  void keep(std::uint32_t workers) override {
+    std::lock_guard hold(mutex_);
+    wanted_ = workers;
+  }
+  void retire(worker_id w) override {
+    std::lock_guard hold(mutex_);
+    told_to_leave_.push_back(w);
   }
   [[nodiscard]] std::uint32_t room() const override { return slots_; }
   block allocate(std::size_t size) override {
@@ -342,6 +367,8 @@ class fake_backend final : public backend {
   int holds_ = 0;
   bool delaying_signals_ = false;
   std::vector<worker_id> delayed_;
+  std::uint32_t wanted_;
+  std::vector<worker_id> told_to_leave_;
   std::uint32_t slots_;
   std::vector<event> events_;
   std::map<std::uint32_t, reply> replies_;  // by ticket

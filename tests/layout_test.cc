@@ -26,7 +26,7 @@ static_assert(in_slot == ~std::uint64_t{0});
 static_assert(sizeof(header) == 128 && alignof(header) == 64);
 static_assert(offsetof(header, magic) == 0);
 static_assert(offsetof(header, version) == 8);
-static_assert(offsetof(header, workers) == 12);
+static_assert(offsetof(header, reserved) == 12);
 static_assert(offsetof(header, parcels_at) == 16);
 static_assert(offsetof(header, parcels_size) == 24);
 static_assert(offsetof(header, windows_at) == 32);

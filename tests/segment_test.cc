@@ -82,7 +82,6 @@ TEST(segment, says_in_its_header_what_it_is) {
   const header& h = s.head();
   EXPECT_EQ(h.magic, magic);
   EXPECT_EQ(h.version, version);
-  EXPECT_EQ(h.workers, 3u);
   EXPECT_EQ(h.parcels_size, s.parcels().size());
   EXPECT_EQ(h.window_size, results_at + s.results_size());
   EXPECT_EQ(h.windows_at, h.parcels_at + h.parcels_size);
@@ -111,11 +110,61 @@ TEST(segment, is_sealed_nobody_can_cut_it_under_the_others) {
   int fd = descriptor();
   ASSERT_GE(fd, 0);
   int seals = ::fcntl(fd, F_GET_SEALS);
-  EXPECT_EQ(seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  EXPECT_EQ(seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), F_SEAL_SHRINK | F_SEAL_SEAL);
   EXPECT_EQ(::ftruncate(fd, 4096), -1);
   EXPECT_EQ(errno, EPERM);
   EXPECT_EQ(::fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+TEST(segment, grows_by_windows_and_keeps_what_it_has) {
+  census before;
+  {
+    segment s(1);
+    window* first = &s.window_of(0);
+    first->start = 100;
+    s.parcels()[0] = std::byte{77};
+    s.grow(3);
+    s.grow(2);  // it has more
+    EXPECT_EQ(&s.window_of(0), first);
+    EXPECT_EQ(first->start, 100u);
+    EXPECT_EQ(s.parcels()[0], std::byte{77});
+    for (std::uint32_t w : {1u, 2u}) {
+      auto* bytes = reinterpret_cast<std::byte*>(&s.window_of(w));
+      bytes[results_at + s.results_size() - 1] = std::byte{static_cast<unsigned char>(w)};
+      s.window_of(w).start = 100 + w;
+    }
+    EXPECT_EQ(signal_of_child([&] {
+                static_cast<void>(*const_cast<volatile std::uint32_t*>(&s.window_of(2).start));
+              }),
+              SIGSEGV)
+        << "a new window is there in a forked process";
+    EXPECT_TRUE(in_a_child([&] {
+      window& mine = s.open_window(2);
+      return mine.start == 102 &&
+             reinterpret_cast<std::byte*>(&mine)[results_at + s.results_size() - 1] == std::byte{2};
+    }));
+  }
+  EXPECT_TRUE(mapped_parts().empty());
+  EXPECT_TRUE(before.unchanged());
+}
+
+TEST(segment, growing_beyond_what_the_system_allows_throws_and_changes_nothing) {
+  EXPECT_TRUE(in_a_child([] {
+    segment s(1);
+    struct rlimit limit {};
+    ::getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = s.head().windows_at + 2 * s.head().window_size;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    s.grow(2);
+    try {
+      s.grow(3);
+      return false;
+    } catch (const std::system_error& e) {
+      if (e.code().value() != EFBIG) return false;
+    }
+    s.window_of(1).start = 7;
+    return s.window_of(1).start == 7 && mapped_parts().size() == 3;
+  }));
 }
 
 TEST(segment, leaves_nothing_behind) {

@@ -101,7 +101,7 @@ TEST_F(stopper_test, whose_end_is_on_its_way_stays_held_until_it_comes) {
   EXPECT_EQ(next(), "0 kill");
   EXPECT_FALSE(stops.item_ended(0));
   ASSERT_NE(stops.of(0), nullptr);
-  EXPECT_EQ(stops.of(0)->task, stopper::no_task);
+  EXPECT_EQ(stops.of(0)->task, no_task);
   EXPECT_FALSE(stops.signal_was_sent(0));
   stops.end(0);
   EXPECT_EQ(stops.of(0), nullptr);

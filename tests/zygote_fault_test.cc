@@ -19,7 +19,7 @@ namespace fault = base::fault;
 using procpool::testing::census;
 using procpool::testing::eventually;
 
-const child_function nothing = [](std::uint32_t, std::uint32_t) {};
+const child_function nothing = [](std::uint32_t, std::uint32_t, base::fd) {};
 
 report next(zygote_client& client) {
   std::optional<report> r;
@@ -102,7 +102,7 @@ TEST(ZygoteFaultTest, WorkerThatCouldOutliveItsZygoteDoesNotRun) {
   const census before;
   {
     fault::reset();
-    zygote_client client([](auto, auto) { ::_exit(77); });
+    zygote_client client([](auto, auto, auto) { ::_exit(77); });
     fault::arm("prctl", 1, EPERM);
     ASSERT_TRUE(client.request_launch(0, 0));
     EXPECT_EQ(next(client).kind, report_kind::launched);

@@ -77,11 +77,11 @@ pid_t launch(zygote_client& client, std::uint32_t worker, std::uint32_t generati
   return r.pid;
 }
 
-void sleep_for_ever(std::uint32_t, std::uint32_t) {
+void sleep_for_ever(std::uint32_t, std::uint32_t, base::fd) {
   for (;;) ::pause();
 }
 
-void ignore_sigterm(std::uint32_t, std::uint32_t) {
+void ignore_sigterm(std::uint32_t, std::uint32_t, base::fd) {
   ::signal(SIGTERM, SIG_IGN);
   for (;;) ::pause();
 }
@@ -107,33 +107,34 @@ int end_of_worker(const child_function& child) {
 }
 
 TEST_F(ZygoteTest, WorkerIsAskedForByPlaceAndGeneration) {
-  EXPECT_EQ(end_of_worker([](std::uint32_t worker, std::uint32_t generation) {
+  EXPECT_EQ(end_of_worker([](std::uint32_t worker, std::uint32_t generation, base::fd) {
               ::_exit(static_cast<int>(10 * worker + generation));
             }),
             59 << 8);
 }
 
 TEST_F(ZygoteTest, ReturningEndsAWorkerWithStatusZero) {
-  EXPECT_EQ(end_of_worker([](auto, auto) {}), 0);
+  EXPECT_EQ(end_of_worker([](auto, auto, auto) {}), 0);
 }
 
 TEST_F(ZygoteTest, ExceptionOutOfAWorkerGoesNoFurther) {
-  EXPECT_EQ(end_of_worker([](auto, auto) { throw std::runtime_error("stays in the worker"); }),
-            EXIT_FAILURE << 8);
+  EXPECT_EQ(
+      end_of_worker([](auto, auto, auto) { throw std::runtime_error("stays in the worker"); }),
+      EXIT_FAILURE << 8);
 }
 
 TEST_F(ZygoteTest, PthreadExitOfAWorkerGoesNoFurther) {
-  EXPECT_EQ(end_of_worker([](auto, auto) { ::pthread_exit(nullptr); }), EXIT_FAILURE << 8);
+  EXPECT_EQ(end_of_worker([](auto, auto, auto) { ::pthread_exit(nullptr); }), EXIT_FAILURE << 8);
 }
 
 TEST_F(ZygoteTest, DeathBySignalIsReportedAsOne) {
-  const int status = end_of_worker([](auto, auto) { ::raise(SIGKILL); });
+  const int status = end_of_worker([](auto, auto, auto) { ::raise(SIGKILL); });
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
 TEST_F(ZygoteTest, TwoHundredWorkersAreLaunchedAndReported) {
-  zygote_client client([](std::uint32_t worker, auto) { ::_exit(static_cast<int>(worker)); });
+  zygote_client client([](std::uint32_t worker, auto, auto) { ::_exit(static_cast<int>(worker)); });
   constexpr std::uint32_t count = 200;
   std::map<std::uint32_t, pid_t> launched;
   std::set<std::uint32_t> ended;
@@ -264,7 +265,7 @@ TEST_F(ZygoteTest, CopyOfTheOwnerEndsNothing) {
 // ---- asking more than it can take ---------------------------------------------------------------
 
 TEST_F(ZygoteTest, FullSocketDoesNotBlockAndLosesNothing) {
-  zygote_client client([](auto, auto) {});
+  zygote_client client([](auto, auto, auto) {});
   ASSERT_EQ(::kill(client.pid(), SIGSTOP), 0);
   ASSERT_TRUE(eventually([&] { return state_of(client.pid()) == 'T'; }));
   std::uint32_t asked = 0;
@@ -287,7 +288,7 @@ TEST_F(ZygoteTest, FullSocketDoesNotBlockAndLosesNothing) {
 
 TEST_F(ZygoteTest, ReportsThatNobodyReadsWaitAndStillLeaveItAnswering) {
   shared<std::atomic<std::uint32_t>> ran;
-  zygote_client client([&](auto, auto) { ++*ran; });
+  zygote_client client([&](auto, auto, auto) { ++*ran; });
   std::uint32_t asked = 0;
   // Enough for both directions' buffers: nothing is read until all of these have run.
   for (; asked < 1500; ++asked)
@@ -305,7 +306,7 @@ TEST_F(ZygoteTest, OwnerThatIgnoresSigchldHearsStatusesAllTheSame) {
   ignore.sa_handler = SIG_IGN;
   struct sigaction before {};
   ASSERT_EQ(::sigaction(SIGCHLD, &ignore, &before), 0);
-  EXPECT_EQ(end_of_worker([](auto, auto) { ::_exit(3); }), 3 << 8);
+  EXPECT_EQ(end_of_worker([](auto, auto, auto) { ::_exit(3); }), 3 << 8);
   struct sigaction after {};
   ASSERT_EQ(::sigaction(SIGCHLD, &before, &after), 0);
   EXPECT_EQ(after.sa_handler, SIG_IGN) << "the user's disposition is the user's";
@@ -337,7 +338,7 @@ TEST_F(ZygoteTest, BlockedSignalsOfTheOwnerStayBlockedAndReachNoWorker) {
   auto* old_usr1 = ::signal(SIGUSR1, [](int) {});
   auto* old_hup = ::signal(SIGHUP, SIG_IGN);
   {
-    zygote_client client([&](auto, auto) {
+    zygote_client client([&](auto, auto, auto) {
       sigset_t mask;
       ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
       worker->mask_empty = sigisemptyset(&mask);
@@ -373,7 +374,7 @@ TEST_F(ZygoteTest, BlockedSignalsOfTheOwnerStayBlockedAndReachNoWorker) {
 TEST_F(ZygoteTest, WorkersHaveNoneOfItsDescriptors) {
   shared<std::atomic<int>> extra;
   const int before = static_cast<int>(procpool::testing::open_descriptors().size());
-  zygote_client client([&](auto, auto) {
+  zygote_client client([&](auto, auto, auto) {
     *extra = static_cast<int>(procpool::testing::open_descriptors().size()) - before;
   });
   *extra = -1;
@@ -392,7 +393,7 @@ TEST_F(ZygoteTest, ThreadsThatAllocateDoNotBreakTheCopies) {
       while (!over.stop_requested()) std::vector<std::string> v(50, std::string(100, 'x'));
     });
   for (int k = 0; k < 50; ++k)
-    EXPECT_EQ(end_of_worker([](auto, auto) {
+    EXPECT_EQ(end_of_worker([](auto, auto, auto) {
                 std::vector<std::string> v(100, std::string(200, 'x'));
                 ::_exit(v.size() == 100 ? 4 : 5);
               }),
@@ -414,7 +415,7 @@ TEST_F(ZygoteTest, ThreadsInsideTheLoaderDoNotBreakTheCopies) {
     }
   });
   for (int k = 0; k < 20; ++k)
-    EXPECT_EQ(end_of_worker([](auto, auto) {
+    EXPECT_EQ(end_of_worker([](auto, auto, auto) {
                 ::alarm(20);
                 ::dl_iterate_phdr([](dl_phdr_info*, std::size_t, void*) { return 1; }, nullptr);
                 ::_exit(::dlopen("libc.so.6", RTLD_NOW) != nullptr ? 6 : 7);
@@ -433,7 +434,7 @@ TEST_F(ZygoteTest, TextIsPrintedOnce) {
     std::ios::sync_with_stdio(false);
     std::printf("owner by C;");
     std::cout << "owner by C++;";
-    zygote_client client([](auto, auto) {
+    zygote_client client([](auto, auto, auto) {
       std::printf("worker by C;");
       std::cout << "worker by C++;";
     });
@@ -464,7 +465,7 @@ TEST_F(ZygoteTest, ThreadThatReadsStandardInputDoesNotHoldItUp) {
       return false;
     });
     if (!sits_there) return false;
-    zygote_client client([](auto, auto) {});
+    zygote_client client([](auto, auto, auto) {});
     launch(client, 0);
     return next(client).value == 0;
   }));

@@ -93,6 +93,14 @@ struct pool_options {
   task finalizer = {};
   /// For all calls that say nothing else.
   procpool::stop_steps stop_steps = {};
+  /// A worker that has had nothing to do for so long leaves, as long as there are more than
+  /// min_processes; when there is more to do than there are workers, they are made again, up to
+  /// `processes`. 0: they stay. Nothing wakes up for it in a pool that has shrunk.
+  std::chrono::nanoseconds idle_timeout{0};
+  int min_processes = 0;
+  /// A worker is replaced so long after it was ready, when the item that it runs then has ended:
+  /// one after the other, so that an initializer that takes its time leaves no gap. 0: never.
+  std::chrono::nanoseconds max_worker_age{0};
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).

@@ -253,8 +253,14 @@ class pool {
     return engine_->join(detail::deadline_after(d));
   }
 
-  /// Workers the pool keeps.
+  /// Workers the pool keeps, or makes when there is enough to do (pool_options::idle_timeout).
   [[nodiscard]] int processes() const { return engine_->processes(); }
+  /// So many from now on; 0: as pool_options::processes. Returns at once: new ones are on their
+  /// way; those that are too many leave, the idle ones first, when the items that they have begun
+  /// have ended; what they were sent ahead runs elsewhere. No result is lost, nothing runs twice.
+  /// Throws std::invalid_argument; std::system_error, and nothing has changed; pool_closed, or why
+  /// the pool is broken. An in_process pool has no workers: there it only changes the number.
+  void resize(int processes) { engine_->resize(processes); }
   /// <procpool::pool state=running processes=4>
   [[nodiscard]] std::string to_string() const { return engine_->to_string(); }
   template <class Char, class Traits>

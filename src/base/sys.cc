@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstring>
 #include <string>
 #include <system_error>
 
@@ -45,6 +46,10 @@ int milliseconds(const timespec* timeout) noexcept {
   if (timeout->tv_sec >= INT_MAX / 1000) return INT_MAX;
   return static_cast<int>(timeout->tv_sec * 1000 + (timeout->tv_nsec + 999'999) / 1'000'000);
 }
+
+struct room_for_descriptor {
+  alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
+};
 
 }  // namespace
 
@@ -162,14 +167,44 @@ int socketpair(int (&ends)[2]) noexcept {
   return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
 }
 
-ssize_t send(int fd, const void* from, std::size_t size, int flags) noexcept {
+ssize_t send(int fd, const void* from, std::size_t size, int flags, int along) noexcept {
   PROCPOOL_FAIL(send, -1);
-  return restart([&] { return ::send(fd, from, size, flags | MSG_NOSIGNAL); });
+  if (along == -1) return restart([&] { return ::send(fd, from, size, flags | MSG_NOSIGNAL); });
+  iovec bytes{const_cast<void*>(from), size};
+  room_for_descriptor control{};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof along);
+  std::memcpy(CMSG_DATA(head), &along, sizeof along);
+  return restart([&] { return ::sendmsg(fd, &message, flags | MSG_NOSIGNAL); });
 }
 
-ssize_t recv(int fd, void* to, std::size_t size, int flags) noexcept {
+ssize_t recv(int fd, void* to, std::size_t size, int flags, int* along) noexcept {
+  if (along != nullptr) *along = -1;
   PROCPOOL_FAIL(recv, -1);
-  return restart([&] { return ::recv(fd, to, size, flags); });
+  if (along == nullptr) return restart([&] { return ::recv(fd, to, size, flags); });
+  iovec bytes{to, size};
+  room_for_descriptor control{};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  const ssize_t got = restart([&] {
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    return ::recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+  });
+  if (got == -1) return got;
+  const cmsghdr* head = CMSG_FIRSTHDR(&message);
+  if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+      head->cmsg_len == CMSG_LEN(sizeof *along))
+    std::memcpy(along, CMSG_DATA(head), sizeof *along);
+  return got;
 }
 
 int epoll_create() noexcept {

@@ -74,9 +74,12 @@ int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
 
 /// socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC).
 int socketpair(int (&ends)[2]) noexcept;
-/// send with MSG_NOSIGNAL added.
-ssize_t send(int fd, const void* from, std::size_t size, int flags) noexcept;
-ssize_t recv(int fd, void* to, std::size_t size, int flags) noexcept;
+/// send with MSG_NOSIGNAL added. `along`: a descriptor whose copy goes with it (SCM_RIGHTS); -1:
+/// none.
+ssize_t send(int fd, const void* from, std::size_t size, int flags, int along = -1) noexcept;
+/// `along`: where to put the descriptor that came with it, close-on-exec, or -1. Without it, none
+/// is taken.
+ssize_t recv(int fd, void* to, std::size_t size, int flags, int* along = nullptr) noexcept;
 
 int epoll_create() noexcept;
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept;

@@ -18,6 +18,9 @@ namespace procpool::core {
 
 using clock = std::chrono::steady_clock;
 
+/// Workers that one pool may have.
+inline constexpr int most_processes = 4096;
+
 /// A parcel's bytes where workers can read them. Owned by whoever holds it; given back by free().
 struct block {
   std::byte* data = nullptr;
@@ -39,8 +42,14 @@ class backend {
  public:
   virtual ~backend() = default;
 
-  /// Workers are numbered 0..workers(). Tasks that may be sent to one and not yet released.
+  /// Workers are numbered 0..workers(), which are the places there are for them.
   [[nodiscard]] virtual std::uint32_t workers() const = 0;
+  /// At least so many places from now on. Throws std::system_error, std::bad_alloc.
+  virtual void grow(std::uint32_t workers) = 0;
+  /// So many workers there shall be, no more than places: fewer are made more, now and whenever one
+  /// is lost. What is above it stays until retire().
+  virtual void keep(std::uint32_t workers) = 0;
+  /// Tasks that may be sent to a worker and not yet released.
   [[nodiscard]] virtual std::uint32_t room() const = 0;
   /// From any thread, without the engine's lock. Throws std::bad_alloc.
   virtual block allocate(std::size_t size) = 0;
@@ -102,6 +111,9 @@ class backend {
   /// When poll() wants to be called again though nothing has happened (a launch to be tried again).
   [[nodiscard]] virtual clock::time_point next_deadline() const = 0;
 
+  /// No more tasks will be sent to a worker that is up: it leaves when it has answered what it was
+  /// sent, followed by worker_lost.
+  virtual void retire(worker_id worker) = 0;
   /// No more tasks will be sent: workers leave; each leaving is a worker_lost.
   virtual void retire_all() = 0;
   /// Kills every worker. Their worker_lost events follow.

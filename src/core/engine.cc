@@ -18,6 +18,9 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
       backend_(std::move(b)),
       scheduler_(backend_->workers(), backend_->room(), options_.quota),
       graves_(backend_->workers()),
+      most_(static_cast<std::uint32_t>(options_.processes)),
+      target_(most_),
+      born_(backend_->workers()),
       stops_(backend_->workers()),
       look_at_(backend_->workers(), never) {}
 
@@ -75,7 +78,7 @@ std::size_t engine::chunk_for(call_id id, const detail::call_options& options, s
   constexpr std::size_t most_items = (1u << 23);
   constexpr std::size_t first_guess = 4096;
   if (options.chunksize != 0) return std::min(options.chunksize, most_items);
-  auto workers = static_cast<std::size_t>(options_.processes);
+  const std::size_t workers = most_;
   std::size_t most =
       so_far == 0 ? first_guess
                   : std::max<std::size_t>(1, most_bytes / std::max<std::size_t>(1, item_bytes));
@@ -439,7 +442,7 @@ std::string engine::to_string() const {
            : state_ == state::broken ? "broken"
                                      : "terminated";
   }
-  return "<procpool::pool state=" + name + " processes=" + std::to_string(options_.processes) + ">";
+  return "<procpool::pool state=" + name + " processes=" + std::to_string(processes()) + ">";
 }
 
 void engine::shut_down(bool now) noexcept {

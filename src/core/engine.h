@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -40,8 +41,9 @@ struct waiter {
 
 namespace procpool::core {
 
-/// Throws std::invalid_argument.
+/// Throw std::invalid_argument.
 void check(const stop_steps& s);
+void check_duration(std::chrono::nanoseconds d, const char* name);
 
 /// The exception for a pool that broke: a new one each time.
 std::exception_ptr why(const broken& b);
@@ -53,6 +55,9 @@ struct engine_options {
   bool caller_runs = false;
   /// How items are stopped whose call does not say.
   procpool::stop_steps stop_steps = {};
+  std::chrono::nanoseconds idle_timeout{0};
+  std::uint32_t min_processes = 0;
+  std::chrono::nanoseconds max_worker_age{0};
   /// True while this is the process that made the engine.
   std::function<bool()> own_process;
 };
@@ -86,7 +91,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void terminate() override;
   bool join(clock::time_point deadline) override;
   void shut_down(bool now) noexcept override;
-  [[nodiscard]] int processes() const override { return options_.processes; }
+  [[nodiscard]] int processes() const override { return static_cast<int>(most_.load()); }
+  void resize(int processes) override;
   [[nodiscard]] std::string to_string() const override;
 
  private:
@@ -234,6 +240,18 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     return o.why == stop_reason::timeout ? mishap::timeout : mishap::none;
   }
 
+  // size.cc: how many workers there are
+  /// Tells those to leave that are too many, have been idle for too long or are too old.
+  void keep_size(clock::time_point now);
+  void let_the_old_leave(clock::time_point now);
+  void let_the_idle_leave(clock::time_point now);
+  /// More workers, as far as there may be, when there is more to do than there are.
+  void size_to_work();
+  void retire(worker_id worker);
+  [[nodiscard]] std::optional<worker_id> one_to_spare() const;
+  /// Whoever sleeps longer is woken.
+  void wake_by(clock::time_point due);
+
   engine_options options_;
   std::unique_ptr<backend> backend_;
   std::unique_ptr<std::thread> thread_;
@@ -254,7 +272,11 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::vector<parcel*> parcels_;    // by task_id
   publications publications_;
   id_source ids_;
-  std::vector<grave> graves_;  // by worker
+  std::vector<grave> graves_;            // by worker
+  std::atomic<std::uint32_t> most_;      // workers that there may be; changed under the lock
+  std::uint32_t target_;                 // and that there shall be now
+  std::vector<clock::time_point> born_;  // by worker: when it came up
+  clock::time_point size_due_ = never;   // when keep_size() has something to look at
   stopper stops_;
   std::set<std::pair<clock::time_point, call_id>> ends_;  // calls' deadlines
   std::multimap<clock::time_point, task_id> set_aside_;   // to be run again, when

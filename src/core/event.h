@@ -18,6 +18,7 @@ namespace procpool::core {
 
 using worker_id = std::uint32_t;
 using task_id = std::uint32_t;
+inline constexpr task_id no_task = ~task_id{0};
 
 /// How a process ended: its pid and status as wait(2) reports it, and what else is known (null:
 /// nothing).

@@ -29,6 +29,8 @@ class in_process_backend final : public backend {
 
   [[nodiscard]] std::uint32_t workers() const override { return 1; }
   [[nodiscard]] std::uint32_t room() const override { return 1u << 16; }
+  void grow(std::uint32_t) override {}
+  void keep(std::uint32_t) override {}
   block allocate(std::size_t size) override;
   void free(block b) noexcept override;
   [[nodiscard]] std::uint64_t place_of(const block& b) const noexcept override {
@@ -61,6 +63,7 @@ class in_process_backend final : public backend {
   [[nodiscard]] clock::time_point next_deadline() const override {
     return clock::time_point::max();
   }
+  void retire(worker_id) override {}
   void retire_all() override;
   void kill_all() noexcept override;
   [[nodiscard]] bool gone() const override;

@@ -26,12 +26,6 @@ bool says_something(const task_options& o) {
          o.stop_steps.has_value();
 }
 
-void check_duration(std::chrono::nanoseconds d, const char* name) {
-  if (d.count() < 0)
-    throw std::invalid_argument(std::string("procpool: ") + name + " is " +
-                                std::to_string(d.count()) + " ns; it must be 0 or more");
-}
-
 /// The same failure, with the one of the run before nested in it.
 std::exception_ptr nest_earlier(const std::exception_ptr& error, const std::exception_ptr& before) {
   try {
@@ -44,6 +38,12 @@ std::exception_ptr nest_earlier(const std::exception_ptr& error, const std::exce
 }
 
 }  // namespace
+
+void check_duration(std::chrono::nanoseconds d, const char* name) {
+  if (d.count() < 0)
+    throw std::invalid_argument(std::string("procpool: ") + name + " is " +
+                                std::to_string(d.count()) + " ns; it must be 0 or more");
+}
 
 void check(const stop_steps& s) {
   check_duration(s.token_grace, "stop_steps.token_grace");

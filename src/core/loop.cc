@@ -45,6 +45,7 @@ bool engine::step(lock& l, std::vector<delivery>& deliveries) {
   auto now = clock::now();
   for (event& e : events) take_in(e, deliveries, now);
   keep_limits(now);
+  keep_size(now);
   pump(now);
   if (!deliveries.empty()) {
     l.unlock();
@@ -92,12 +93,14 @@ void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point
 }
 
 clock::time_point engine::next_deadline() const {
-  return std::min({scheduler_.deadline(), backend_->next_deadline(), limits_due()});
+  return std::min({scheduler_.deadline(), backend_->next_deadline(), limits_due(), size_due_});
 }
 
 void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
   if (auto* up = std::get_if<worker_up>(&e)) {
     scheduler_.up(up->worker, now);
+    born_[up->worker] = now;
+    size_due_ = clock::time_point::min();
   } else if (auto* finished = std::get_if<task_finished>(&e)) {
     take_in_reply(*finished, out, now);
   } else if (auto* sent = std::get_if<signal_sent>(&e)) {
@@ -248,14 +251,18 @@ void engine::pump(clock::time_point now) {
       take(std::get<scheduler::take>(*d));
   }
   backend_->flush();
-  const auto due = std::min(scheduler_.deadline(), limits_due());
-  if (due < sleeping_until_ && driver_ != std::this_thread::get_id()) {
-    sleeping_until_ = due;
-    if (driver_ != std::thread::id())
-      backend_->nudge();
-    else
-      backend_->interrupt();
-  }
+  size_to_work();
+  wake_by(std::min({scheduler_.deadline(), limits_due(), size_due_}));
+}
+
+// The last to act may have been another thread than the one that sleeps.
+void engine::wake_by(clock::time_point due) {
+  if (due >= sleeping_until_ || driver_ == std::this_thread::get_id()) return;
+  sleeping_until_ = due;
+  if (driver_ != std::thread::id())
+    backend_->nudge();
+  else
+    backend_->interrupt();
 }
 
 void engine::send(const scheduler::send& d) {

@@ -41,6 +41,7 @@ task_id scheduler::add(call_id call, std::size_t first, std::uint32_t count) {
   if (c.all != none) tasks_[c.all].previous = id;
   c.all = id;
   ++c.live;
+  items_ += count;
   enqueue(id, false);
   return id;
 }
@@ -117,6 +118,7 @@ void scheduler::erase(task_id id) {
     c.all = t.next;
   if (t.next != none) tasks_[t.next].previous = t.previous;
   --c.live;
+  items_ -= t.count;
   tasks_.erase(id);
 }
 

@@ -68,11 +68,23 @@ class scheduler {
   [[nodiscard]] std::vector<task_id> tasks_of(call_id call) const;
 
   // ---- workers
+  /// At least so many.
+  void grow(std::uint32_t workers) {
+    if (workers > workers_.size()) workers_.resize(workers);
+  }
   void up(worker_id worker, clock::time_point now);
   /// No more tasks for it; what it holds is still its own.
   void leaving(worker_id worker);
   /// It is gone, and its tasks have been told by answered().
   void down(worker_id worker);
+  /// It is up, and gets tasks.
+  [[nodiscard]] bool serves(worker_id worker) const noexcept {
+    return workers_[worker].up && !workers_[worker].leaving;
+  }
+  /// Of a worker that holds nothing.
+  [[nodiscard]] clock::time_point idle_since(worker_id worker) const noexcept {
+    return workers_[worker].busy_since;
+  }
   /// What it holds, oldest first.
   [[nodiscard]] const std::deque<task_id>& held_by(worker_id worker) const noexcept {
     return workers_[worker].holds;
@@ -104,6 +116,8 @@ class scheduler {
   task_id taken_back(task_id id, std::uint32_t kept);
 
   [[nodiscard]] bool idle() const noexcept { return tasks_.size() == 0; }
+  /// Of all tasks.
+  [[nodiscard]] std::size_t items() const noexcept { return items_; }
   [[nodiscard]] std::size_t queued() const noexcept { return queued_; }
   [[nodiscard]] std::chrono::nanoseconds cost(profile_id p) const noexcept {
     return std::chrono::nanoseconds(static_cast<std::int64_t>(profiles_[p]));
@@ -143,6 +157,7 @@ class scheduler {
   std::vector<worker_id> idle_;  // may hold some that are not; last idle last
   std::deque<call_id> turns_;
   std::size_t queued_ = 0;
+  std::size_t items_ = 0;
   worker_id cursor_ = 0;
   clock::time_point deadline_ = clock::time_point::max();
 };

@@ -25,7 +25,6 @@ class stopper {
   /// items.
   static constexpr std::chrono::milliseconds patience{50};
 
-  static constexpr task_id no_task = ~task_id{0};
   struct order {
     task_id task;  ///< no_task: its item has ended
     std::uint32_t item;
@@ -41,6 +40,10 @@ class stopper {
   };
 
   explicit stopper(std::uint32_t workers) : entries_(workers) {}
+  /// At least so many.
+  void grow(std::uint32_t workers) {
+    if (workers > entries_.size()) entries_.resize(workers);
+  }
 
   /// Null: it is not being stopped.
   [[nodiscard]] const order* of(worker_id worker) const noexcept {

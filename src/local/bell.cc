@@ -37,19 +37,22 @@ base::fd make_eventfd() {
 
 }  // namespace
 
-bell::bell(shm::header& head, std::span<const base::fd> workers, std::span<const int> control)
+bell::bell(shm::header& head, std::span<const int> control)
     : word_(head.bell),
       all_(sys::check(sys::epoll_create(), "epoll_create")),
       background_(sys::check(sys::epoll_create(), "epoll_create")),
       nudge_(make_eventfd()),
       interrupt_(make_eventfd()) {
-  // Edges: a worker's eventfd is never read, each write wakes once.
-  for (const base::fd& w : workers) watch(all_.get(), w.get(), EPOLLIN | EPOLLET, from_worker);
   for (int c : control) watch(all_.get(), c, EPOLLIN, from_control);
   watch(all_.get(), nudge_.get(), EPOLLIN, from_nudge);
   watch(background_.get(), interrupt_.get(), EPOLLIN, from_interrupt);
   watch(background_.get(), all_.get(), EPOLLIN, from_all);
   arm();
+}
+
+// Edges: a worker's eventfd is never read, each write wakes once.
+void bell::add(const base::fd& worker) {
+  watch(all_.get(), worker.get(), EPOLLIN | EPOLLET, from_worker);
 }
 
 void bell::arm() noexcept {

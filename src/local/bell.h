@@ -26,9 +26,10 @@ using clock = std::chrono::steady_clock;
 
 class bell {
  public:
-  /// `workers`: their eventfds; `control`: descriptors whose readiness is a control event. Throws
-  /// std::system_error.
-  bell(shm::header& head, std::span<const base::fd> workers, std::span<const int> control);
+  /// `control`: descriptors whose readiness is a control event. Throws std::system_error.
+  bell(shm::header& head, std::span<const int> control);
+  /// One more worker, by its eventfd. Throws std::system_error.
+  void add(const base::fd& worker);
 
   void attend(bool woken) noexcept;
   /// ready(): something can be polled. Called with the engine's lock held.

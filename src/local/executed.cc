@@ -38,7 +38,6 @@ void check_modules(const shm::segment& memory) {
 constexpr int socket_number = process::first_descriptor;
 constexpr int owner_number = socket_number + 1;
 constexpr int memory_number = owner_number + 1;
-constexpr int first_bell = memory_number + 1;
 // A worker's:
 constexpr int own_memory_number = process::first_descriptor;
 constexpr int own_bell_number = own_memory_number + 1;
@@ -47,17 +46,13 @@ constexpr int own_bell_number = own_memory_number + 1;
   PROCPOOL_STEP("zygote: executed");
   base::fd owner = inherited(owner_number);
   shm::segment memory(inherited(memory_number));
-  std::vector<base::fd> bells;
-  for (std::uint32_t w = 0; w < memory.head().workers; ++w)
-    bells.push_back(inherited(first_bell + static_cast<int>(w)));
   check_modules(memory);
   hear_of_modules(memory);
   const boot b = read_boot(memory);
   PROCPOOL_STEP("zygote: knows its pool");
 
   process::serve_zygote(
-      std::move(socket), std::move(owner), [&](std::uint32_t worker, std::uint32_t) {
-        base::fd bell = std::move(bells[worker]);
+      std::move(socket), std::move(owner), [&](std::uint32_t worker, std::uint32_t, base::fd bell) {
         if (b.spawn) {
           PROCPOOL_STEP("worker: about to be executed");
           const int own[] = {memory.descriptor(), bell.get()};
@@ -70,7 +65,6 @@ constexpr int own_bell_number = own_memory_number + 1;
             process::leave(EXIT_FAILURE);
           }
         }
-        bells.clear();
         live(memory, std::move(bell), worker, b.options);
       });
 }
@@ -91,13 +85,6 @@ void serve_as_worker(std::uint32_t worker) {
 }
 
 }  // namespace
-
-std::vector<int> descriptors_for_zygote(const shm::segment& memory,
-                                        const std::vector<base::fd>& bells) {
-  std::vector<int> all{memory.descriptor()};
-  for (const base::fd& b : bells) all.push_back(b.get());
-  return all;
-}
 
 void serve(const process::assignment& a) noexcept {
   process::set_depth(process::take_depth());

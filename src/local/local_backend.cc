@@ -21,29 +21,31 @@ using stage = supervisor::stage;
 local_backend::local_backend(std::uint32_t workers, start_method method,
                              const child_options& options)
     : memory_(std::make_unique<shm::segment>(workers)),
+      places_(core::most_processes),
       can_hold_(sys::membarrier() == 0),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
-  for (std::uint32_t w = 0; w < workers; ++w) {
-    bells_.emplace_back(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-    places_.push_back(std::make_unique<place>(*memory_, w));
-  }
   // The zygote comes before everything it has no business to inherit.
   zygote_ = make_zygote(method, options);
-  supervisor_ = std::make_unique<supervisor>(
-      *zygote_, workers, options.initializer != nullptr,
-      [this](std::uint32_t w, bool suspicious) { places_[w]->channel.prepare(suspicious); });
+  supervisor_ = std::make_unique<supervisor>(*zygote_, options.initializer != nullptr,
+                                             [this](std::uint32_t w, bool suspicious) {
+                                               places_[w]->channel.prepare(suspicious);
+                                               return places_[w]->bell.get();
+                                             });
   int control[] = {zygote_->socket(), zygote_->pidfd()};
-  bell_ = std::make_unique<bell>(memory_->head(), bells_, control);
+  bell_ = std::make_unique<bell>(memory_->head(), control);
+  grow(workers);
   supervisor_->fill();
 }
+
+local_backend::place::place(const shm::segment& memory, std::uint32_t worker)
+    : channel(memory.head(), memory.window_of(worker), memory.results_size()),
+      bell(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
 std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
                                                                    const child_options& options) {
   if (method == start_method::fork) {
     return std::make_unique<process::zygote_client>(
-        [this, options](std::uint32_t worker, std::uint32_t) {
-          base::fd bell = std::move(bells_[worker]);
-          bells_.clear();
+        [this, options](std::uint32_t worker, std::uint32_t, base::fd bell) {
           process::set_depth(process::depth() + 1);
           memory_->protect();
           live(*memory_, std::move(bell), worker, options);
@@ -52,12 +54,25 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
   const boot b{options, method == start_method::spawn};
   write_boot(b, memory_->head(), arena_.allocate(boot_size(b)));
   tell_modules();
-  return std::make_unique<process::zygote_client>(descriptors_for_zygote(*memory_, bells_));
+  const int memory[] = {memory_->descriptor()};
+  return std::make_unique<process::zygote_client>(memory);
 }
 
 local_backend::~local_backend() = default;
 
-std::uint32_t local_backend::workers() const { return static_cast<std::uint32_t>(places_.size()); }
+// A place that was made stays, also when a later one is refused.
+void local_backend::grow(std::uint32_t workers) {
+  memory_->grow(workers);
+  for (std::uint32_t w = this->workers(); w < workers; ++w) {
+    auto made = std::make_unique<place>(*memory_, w);
+    bell_->add(made->bell);
+    supervisor_->add_place();
+    places_[w] = std::move(made);
+    many_.store(w + 1, std::memory_order_release);
+  }
+}
+
+void local_backend::keep(std::uint32_t workers) { supervisor_->keep(workers); }
 
 // ---- parcels ------------------------------------------------------------------------------------
 
@@ -203,7 +218,7 @@ void local_backend::poll(std::vector<core::event>& to) {
     }
   }
   if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
-  for (std::uint32_t w = 0; w < places_.size(); ++w) poll_worker(w, to);
+  for (std::uint32_t w = 0; w < workers(); ++w) poll_worker(w, to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
 }
 
@@ -214,7 +229,7 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
       if (p.channel.state() == shm::worker_state::ready) {
         supervisor_->is_up(worker);
         to.emplace_back(core::worker_up{worker});
-        if (retiring_) tell_to_leave(worker);
+        if (retiring_) retire(worker);
       }
       break;
     case stage::up:
@@ -225,6 +240,7 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
           continue;
         }
         const core::task_finished f = finished(worker, *a);
+        supervisor_->serves(worker);
         if (f.retires) supervisor_->leaves(worker);
         to.emplace_back(f);
       }
@@ -238,10 +254,11 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
 void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& to) {
   place& p = *places_[e.worker];
   core::fate how = e.how;
-  if (!e.as_agreed) {
+  const auto find_cause = [&] {
     const shm::window& own = memory_->window_of(e.worker);
     how.known = examine(how.pid, how.status, e.usage, own.last, own.printed, oom_);
-  }
+  };
+  if (!e.as_agreed) find_cause();
   if (!e.was_up) {
     shm::worker_state state = p.channel.state();
     if (state != shm::worker_state::ready) {
@@ -256,18 +273,23 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
   }
   core::worker_lost lost;
   lost.worker = e.worker;
-  lost.how = std::move(how);
   lost.retired = e.as_agreed;
   while (auto a = p.channel.read()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;
     const core::task_finished f = finished(e.worker, *a);
     if (f.retires) lost.retired = true;
+    supervisor_->serves(e.worker);
     to.emplace_back(f);
   }
   while (auto a = p.channel.salvage()) {
     if (p.slots[a->index % shm::ring_slots].count == 0) continue;
     lost.left.push_back({reply_of(e.worker, *a), a->started});
   }
+  const bool at_work = std::ranges::any_of(lost.left, [](const auto& l) { return l.started; });
+  if (at_work) supervisor_->serves(e.worker);
+  if (at_work && e.as_agreed) find_cause();  // it was told to leave, and then f called exit(0)
+  if (!lost.retired) supervisor_->died_idle(e.worker, how);
+  lost.how = std::move(how);
   to.emplace_back(std::move(lost));
 }
 
@@ -285,14 +307,12 @@ void local_backend::bury(core::worker_id worker) {
 // ---- waiting ------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
-  return std::any_of(places_.begin(), places_.end(),
-                     [](const auto& p) { return p->channel.ready(); });
+  return std::ranges::any_of(places(), [](const auto& p) { return p->channel.ready(); });
 }
 
 bool local_backend::elsewhere() const noexcept {
   auto cpu = static_cast<std::uint32_t>(sys::getcpu());
-  return std::any_of(places_.begin(), places_.end(),
-                     [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
+  return std::ranges::any_of(places(), [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
 }
 
 void local_backend::leave() {
@@ -308,10 +328,10 @@ clock::time_point local_backend::next_deadline() const { return supervisor_->nex
 
 // ---- stopping -----------------------------------------------------------------------------------
 
-void local_backend::tell_to_leave(std::uint32_t worker) {
+void local_backend::retire(core::worker_id worker) {
   place& p = *places_[worker];
   std::uint32_t index = p.channel.end();
-  p.slots[index % shm::ring_slots] = {0, 0, {}};
+  p.slots[index % shm::ring_slots] = {};
   p.channel.send_leave();
   p.channel.wake();
   supervisor_->leaves(worker);
@@ -320,8 +340,8 @@ void local_backend::tell_to_leave(std::uint32_t worker) {
 void local_backend::retire_all() {
   retiring_ = true;
   supervisor_->retire();
-  for (std::uint32_t w = 0; w < places_.size(); ++w)
-    if (supervisor_->stage_of(w) == stage::up) tell_to_leave(w);
+  for (std::uint32_t w = 0; w < workers(); ++w)
+    if (supervisor_->stage_of(w) == stage::up) retire(w);
 }
 
 void local_backend::kill_all() noexcept { supervisor_->stop(); }

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -33,7 +35,11 @@ class local_backend final : public core::backend {
   local_backend(std::uint32_t workers, start_method method, const child_options& options);
   ~local_backend() override;
 
-  [[nodiscard]] std::uint32_t workers() const override;
+  [[nodiscard]] std::uint32_t workers() const override {
+    return many_.load(std::memory_order_acquire);
+  }
+  void grow(std::uint32_t workers) override;
+  void keep(std::uint32_t workers) override;
   [[nodiscard]] std::uint32_t room() const override { return shm::ring_slots - 1; }
   core::block allocate(std::size_t size) override;
   void free(core::block b) noexcept override;
@@ -72,6 +78,7 @@ class local_backend final : public core::backend {
   void interrupt() noexcept override { bell_->interrupt(); }
   void stand_by() override { bell_->stand_by(); }
   [[nodiscard]] clock::time_point next_deadline() const override;
+  void retire(core::worker_id worker) override;
   void retire_all() override;
   void kill_all() noexcept override;
   [[nodiscard]] bool gone() const override { return supervisor_->gone(); }
@@ -79,21 +86,24 @@ class local_backend final : public core::backend {
  private:
   /// What a slot of a ring holds.
   struct sent {
-    core::task_id task = 0;
+    core::task_id task = core::no_task;  // as of a slot that tells to leave
     std::uint32_t count = 0;
     core::block
         copy;  // of a parcel that is too large for the slot, and lies in no block of its own
   };
   struct place {
-    place(const shm::segment& memory, std::uint32_t worker)
-        : channel(memory.head(), memory.window_of(worker), memory.results_size()) {}
+    place(const shm::segment& memory, std::uint32_t worker);
     shm::parent_half channel;
+    base::fd bell;  // an eventfd, by which the worker wakes the parent
     std::array<sent, shm::ring_slots> slots;
     bool to_wake = false;
     core::at_hand seen;         // the item that ran when it was last looked at,
     std::uint32_t seen_at = 0;  // and its task's ring index
   };
 
+  [[nodiscard]] std::span<const std::unique_ptr<place>> places() const noexcept {
+    return {places_.data(), workers()};
+  }
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
   [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(start_method method,
@@ -110,14 +120,13 @@ class local_backend final : public core::backend {
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
   void free_copy(sent& s) noexcept;
-  void tell_to_leave(std::uint32_t worker);
   [[nodiscard]] bool find(core::worker_id worker, core::task_id task, std::uint32_t& index) const;
 
   std::unique_ptr<shm::segment> memory_;
-  std::vector<base::fd> bells_;  // one a worker
   std::unique_ptr<process::zygote_client> zygote_;
   std::unique_ptr<bell> bell_;
-  std::vector<std::unique_ptr<place>> places_;
+  std::vector<std::unique_ptr<place>> places_;  // of all that there could be
+  std::atomic<std::uint32_t> many_{0};          // places that there are: wait() has no lock
   std::unique_ptr<supervisor> supervisor_;
   std::vector<std::uint32_t> to_wake_;
   std::unordered_map<const detail::entry_point*, base::token> tokens_;

@@ -19,16 +19,14 @@ namespace procpool::local {
 
 using process::report_kind;
 
-supervisor::supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
-                       std::function<void(std::uint32_t, bool)> prepare)
-    : zygote_(zygote),
-      has_initializer_(has_initializer),
-      prepare_(std::move(prepare)),
-      places_(workers) {}
+supervisor::supervisor(process::zygote_client& zygote, bool has_initializer,
+                       std::function<int(std::uint32_t, bool)> prepare)
+    : zygote_(zygote), has_initializer_(has_initializer), prepare_(std::move(prepare)) {}
 
 // ---- launching ----------------------------------------------------------------------------------
 
 void supervisor::fill() {
+  wanted_ = static_cast<std::uint32_t>(places_.size());
   for (std::uint32_t w = 0; w < places_.size(); ++w) {
     launch(w);
     while (places_[w].at == stage::launching || places_[w].waits) {
@@ -49,18 +47,42 @@ void supervisor::fill() {
   }
 }
 
+void supervisor::keep(std::uint32_t workers) {
+  wanted_ = workers;
+  if (retiring_ || stopping_) return;
+  std::uint32_t taken_now = taken();
+  for (std::uint32_t w = 0; w < places_.size() && taken_now < wanted_; ++w) {
+    if (places_[w].at != stage::empty || places_[w].waits) continue;
+    launch(w);
+    ++taken_now;
+  }
+}
+
+std::uint32_t supervisor::taken() const noexcept {
+  return static_cast<std::uint32_t>(
+      std::count_if(places_.begin(), places_.end(),
+                    [](const place& p) { return p.at != stage::empty || p.waits; }));
+}
+
 void supervisor::launch(std::uint32_t worker) {
   place& p = places_[worker];
-  prepare_(worker, p.suspicious);
+  const int given = prepare_(worker, p.suspicious);
   p.suspicious = false;
   p.killed = false;
+  p.served = false;
   p.pid = 0;
   p.waits = false;
   p.at = stage::launching;
-  if (zygote_.request_launch(worker, ++p.generation)) return;
+  p.launched = clock::now();
+  if (zygote_.request_launch(worker, ++p.generation, given)) return;
   p.at = stage::empty;
-  p.waits = true;
-  retry_at_ = std::min(retry_at_, clock::now() + std::chrono::milliseconds(10));
+  launch_after(worker, 1);
+}
+
+void supervisor::launch_after(std::uint32_t worker, int failures) {
+  places_[worker].waits = true;
+  const auto pause = std::chrono::milliseconds(10 << std::min(failures - 1, 6));
+  retry_at_ = std::min(retry_at_, clock::now() + pause);
 }
 
 /// fork was refused: tried again later, for the reason may pass; given up when it does not and
@@ -69,7 +91,6 @@ void supervisor::refused(std::uint32_t worker, int error) {
   place& p = places_[worker];
   p.at = stage::empty;
   p.refusal = error;
-  p.waits = true;
   ++refused_forks_;
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
     core::broken why;
@@ -79,8 +100,7 @@ void supervisor::refused(std::uint32_t worker, int error) {
     give_up(std::move(why));
     return;
   }
-  auto pause = std::chrono::milliseconds(10 << std::min(refused_forks_ - 1, 6));
-  retry_at_ = std::min(retry_at_, clock::now() + pause);
+  launch_after(worker, refused_forks_);
 }
 
 bool supervisor::nobody_left() const noexcept {
@@ -97,8 +117,11 @@ void supervisor::tick(clock::time_point now) {
   if (now < retry_at_) return;
   retry_at_ = clock::time_point::max();
   if (retiring_ || stopping_) return;
-  for (std::uint32_t w = 0; w < places_.size(); ++w)
-    if (places_[w].waits) launch(w);
+  for (std::uint32_t w = 0; w < places_.size(); ++w) {
+    if (!places_[w].waits) continue;
+    places_[w].waits = false;
+    if (taken() < wanted_) launch(w);
+  }
 }
 
 supervisor::clock::time_point supervisor::next_deadline() const noexcept {
@@ -127,7 +150,8 @@ void supervisor::read(std::vector<ended>& to) {
     } else if (p.at != stage::empty && p.at != stage::ended) {
       core::fate how{r->pid, r->value};
       bool was_up = p.at == stage::up || p.at == stage::leaving;
-      bool as_agreed = p.at == stage::leaving;
+      // What it was still at when it was told to leave may have ended it.
+      bool as_agreed = p.at == stage::leaving && r->value == 0;
       p.at = stage::ended;
       p.suspicious = !as_agreed;
       const resource_usage usage{std::chrono::microseconds(r->user_time),
@@ -169,6 +193,24 @@ void supervisor::failed_to_start(std::uint32_t worker, const core::fate& how,
   give_up(std::move(why));
 }
 
+void supervisor::serves(std::uint32_t worker) noexcept {
+  places_[worker].served = true;
+  places_[worker].idle_deaths = 0;
+}
+
+void supervisor::died_idle(std::uint32_t worker, const core::fate& how) {
+  place& p = places_[worker];
+  if (p.served || retiring_ || stopping_) return;
+  if (clock::now() - p.launched > young) p.idle_deaths = 0;
+  const bool killed = WIFSIGNALED(how.status) && WTERMSIG(how.status) == SIGKILL;
+  if (++p.idle_deaths < (killed ? most_idle_kills : most_idle_deaths)) return;
+  core::broken why;
+  why.why =
+      "procpool: several workers running died soon, and before they were given anything to do";
+  why.cause = std::make_exception_ptr(worker_died(how.pid, how.status, 0, how.known));
+  give_up(std::move(why));
+}
+
 void supervisor::leaves(std::uint32_t worker) noexcept { places_[worker].at = stage::leaving; }
 
 bool supervisor::kill(std::uint32_t worker) noexcept {
@@ -183,7 +225,14 @@ bool supervisor::signal(std::uint32_t worker, int number) noexcept {
 
 void supervisor::bury(std::uint32_t worker) {
   places_[worker].at = stage::empty;
-  if (!stopping_ && !retiring_) launch(worker);
+  if (!stopping_ && !retiring_ && taken() < wanted_) {
+    // The first failures in a row cost no time: they are hardly ever the first of many.
+    const int failures = std::max({failed_starts_, killed_starts_, places_[worker].idle_deaths});
+    if (failures < 2)
+      launch(worker);
+    else
+      launch_after(worker, std::min(failures - 1, 4));
+  }
   stop_when_empty();
 }
 

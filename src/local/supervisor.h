@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Keeps the pool's places filled: launch, watch, retire, replace, stop. It speaks to the zygote
+// Keeps so many of the pool's places filled as there shall be workers: launch, watch, retire,
+// replace, stop. It speaks to the zygote
 // alone; it knows when a worker is there and how it ended, and nothing of what it did. Guarded by
 // the engine's lock.
 #pragma once
@@ -27,15 +28,23 @@ class supervisor {
   static constexpr int most_killed_starts = 50;
   /// fork refused one after the other, until a pool without any worker gives up: 10 ms, 20, 40, ...
   static constexpr int most_refused_forks = 7;
+  /// Workers of one place that died young and idle, one after the other; the same for SIGKILL.
+  static constexpr int most_idle_deaths = 10;
+  static constexpr int most_idle_kills = 50;
+  static constexpr std::chrono::seconds young{10};
 
-  /// `prepare` makes a place ready for a new worker; `suspicious`: the one before did not leave as
-  /// agreed.
-  supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
-             std::function<void(std::uint32_t worker, bool suspicious)> prepare);
+  /// `prepare` makes a place ready for a new worker, and returns the descriptor that it is given;
+  /// `suspicious`: the one before did not leave as agreed.
+  supervisor(process::zygote_client& zygote, bool has_initializer,
+             std::function<int(std::uint32_t worker, bool suspicious)> prepare);
 
-  /// Fills every place, and returns when every worker has a pid. Throws std::system_error when the
-  /// system refuses one.
+  /// One more place.
+  void add_place() { places_.emplace_back(); }
+  /// keep() for the places there are, which returns when every worker has a pid. Throws
+  /// std::system_error when the system refuses one.
   void fill();
+  /// So many workers there shall be. Of those above that none is told to leave here.
+  void keep(std::uint32_t workers);
 
   enum class stage {
     empty,      ///< to be filled
@@ -60,6 +69,10 @@ class supervisor {
   /// There is something to read() that no descriptor tells of: workers that ended during fill().
   [[nodiscard]] bool holds_news() const noexcept { return !early_.empty(); }
   void is_up(std::uint32_t worker) noexcept;
+  /// It has begun an item.
+  void serves(std::uint32_t worker) noexcept;
+  /// It was up, and ended against the agreement without having begun an item.
+  void died_idle(std::uint32_t worker, const core::fate& how);
   /// It ended before it was ready; `cause`: what its initializer threw, when it did.
   void failed_to_start(std::uint32_t worker, const core::fate& how, std::exception_ptr cause);
   void leaves(std::uint32_t worker) noexcept;
@@ -92,10 +105,17 @@ class supervisor {
     bool suspicious = false;
     bool waits = false;  // for retry_at_
     bool killed = false;
+    bool served = false;  // it has begun an item
+    int idle_deaths = 0;  // in a row, of workers that had not
+    clock::time_point launched;
   };
   static constexpr std::chrono::seconds patience{2};
 
+  /// Places that have a worker, or are to have one.
+  [[nodiscard]] std::uint32_t taken() const noexcept;
   void launch(std::uint32_t worker);
+  /// Later: 10 ms, 20, 40, ... `failures` in a row.
+  void launch_after(std::uint32_t worker, int failures);
   void refused(std::uint32_t worker, int error);
   void give_up(core::broken why);
   [[nodiscard]] bool nobody_left() const noexcept;
@@ -103,8 +123,9 @@ class supervisor {
 
   process::zygote_client& zygote_;
   bool has_initializer_;
-  std::function<void(std::uint32_t, bool)> prepare_;
+  std::function<int(std::uint32_t, bool)> prepare_;
   std::vector<place> places_;
+  std::uint32_t wanted_ = 0;
   std::vector<std::uint32_t> signalled_;
   std::vector<ended> early_;  // they ended while fill() waited for others
   bool retiring_ = false;

@@ -17,10 +17,14 @@
 #include <functional>
 #include <type_traits>
 
+#include "base/fd.h"
+
 namespace procpool::process {
 
-/// A worker's life, in the worker: when it returns, the process leaves with status 0.
-using child_function = std::function<void(std::uint32_t worker, std::uint32_t generation)>;
+/// A worker's life, in the worker: when it returns, the process leaves with status 0. `given`: a
+/// copy of the descriptor that its launch was asked with, or none.
+using child_function =
+    std::function<void(std::uint32_t worker, std::uint32_t generation, base::fd given)>;
 
 enum class request_kind : std::uint32_t { launch = 1, kill, stop };
 
@@ -28,7 +32,9 @@ struct request {
   request_kind kind;
   std::uint32_t worker;      ///< launch, kill: whose place; the owner's numbering
   std::uint32_t generation;  ///< launch, kill: the how-manieth process in that place
-  std::int32_t signal;       ///< kill; SIGKILL is for the worker's whole process group
+  /// kill: the signal; SIGKILL is for the worker's whole process group. launch: 1, a descriptor
+  /// comes along.
+  std::int32_t value;
 };
 static_assert(sizeof(request) == 16 && std::is_trivially_copyable_v<request>);
 
@@ -60,7 +66,7 @@ static_assert(sizeof(report) == 48 && std::is_trivially_copyable_v<report>);
 /// Whether what came in as one packet is such a message.
 inline bool makes_sense(const request& r) noexcept {
   return r.kind >= request_kind::launch && r.kind <= request_kind::stop &&
-         (r.kind != request_kind::kill || (r.signal > 0 && r.signal < NSIG));
+         (r.kind != request_kind::kill || (r.value > 0 && r.value < NSIG));
 }
 inline bool makes_sense(const report& r) noexcept {
   return r.kind >= report_kind::ready && r.kind <= report_kind::signalled;

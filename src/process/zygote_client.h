@@ -30,7 +30,8 @@ class zygote_client {
   ~zygote_client();
 
   /// False: the zygote has not kept up (or is dead()) and nothing was asked; ask again later.
-  bool request_launch(std::uint32_t worker, std::uint32_t generation) noexcept;
+  /// `given`: a descriptor for the worker; -1: none.
+  bool request_launch(std::uint32_t worker, std::uint32_t generation, int given = -1) noexcept;
   /// Ignored by the zygote when that process has ended. SIGKILL ends its process group.
   bool request_kill(std::uint32_t worker, std::uint32_t generation, int signal) noexcept;
   /// It kills its workers, reports what became of them as far as the socket has room, and leaves.
@@ -64,7 +65,7 @@ class zygote_client {
   /// `make`: makes its process, returns its pid.
   void start(const std::function<pid_t(ends&)>& make);
   bool await_ready(clock::time_point deadline);
-  bool send(const request& r) noexcept;
+  bool send(const request& r, int along = -1) noexcept;
 
   pid_t owner_;
   base::fd socket_;

@@ -67,12 +67,12 @@ class server {
   };
 
   void receive();
-  void launch(const request& r);
+  void launch(const request& r, base::fd given);
   void kill(const request& r);
   void reap();
   bool flush();
   bool send(const report& r) noexcept;
-  [[noreturn]] void become_worker(const request& r);
+  [[noreturn]] void become_worker(const request& r, base::fd given);
 
   const pid_t self_;
   base::fd socket_;
@@ -111,14 +111,16 @@ void server::turn() {
 void server::receive() {
   for (;;) {
     request r;
-    const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC);
+    int along = -1;
+    const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC, &along);
+    base::fd given(along);
     // Nothing is there, or there is no memory to take it: poll says when to try again.
     if (size == -1 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;
     // Its end, an error, or words that no owner says: there is no owner to serve.
     if (size != sizeof r || !makes_sense(r)) stop(EXIT_SUCCESS);
     switch (r.kind) {
       case request_kind::launch:
-        launch(r);
+        launch(r, std::move(given));
         break;
       case request_kind::kill:
         kill(r);
@@ -129,11 +131,15 @@ void server::receive() {
   }
 }
 
-void server::launch(const request& r) {
+void server::launch(const request& r, base::fd given) {
   PROCPOOL_STEP("zygote: launch received");
+  if (r.value != 0 && !given) {  // there was no number left for it
+    say({report_kind::launch_failed, r.worker, r.generation, 0, EMFILE});
+    return;
+  }
   children_.reserve(children_.size() + 1);  // nothing throws between the fork and its being noted
   const pid_t pid = sys::fork();
-  if (pid == 0) become_worker(r);
+  if (pid == 0) become_worker(r, std::move(given));
   if (pid == -1) {
     say({report_kind::launch_failed, r.worker, r.generation, 0, errno});
     return;
@@ -146,7 +152,7 @@ void server::launch(const request& r) {
   PROCPOOL_STEP("zygote: launch reported");
 }
 
-void server::become_worker(const request& r) {
+void server::become_worker(const request& r, base::fd given) {
   try {
     PROCPOOL_STEP("worker: forked, outlives its zygote");
     // The zygote's only thread forked us, so its end is the zygote's end. When it came before the
@@ -166,7 +172,7 @@ void server::become_worker(const request& r) {
     sigset_t none;
     sigemptyset(&none);
     sys::thread_sigmask(SIG_SETMASK, &none, nullptr);
-    child_(r.worker, r.generation);
+    child_(r.worker, r.generation, std::move(given));
     PROCPOOL_STEP("worker: leaves");
   } catch (...) {
     // The frames above are the zygote's and, further up, a copy of the user's: nothing returns to
@@ -180,14 +186,14 @@ void server::kill(const request& r) {
   PROCPOOL_STEP("zygote: kill received");
   for (const forked& c : children_) {
     if (c.worker != r.worker || c.generation != r.generation) continue;
-    if (r.signal == SIGKILL)
+    if (r.value == SIGKILL)
       kill_group(c.pid);
     else
-      sys::kill(c.pid, r.signal);
+      sys::kill(c.pid, r.value);
   }
   PROCPOOL_STEP("zygote: killed, not reported");
   // The owner lets nothing else begin there until the signal has met what it is for.
-  if (r.signal != SIGKILL) say({report_kind::signalled, r.worker, r.generation, 0, 0});
+  if (r.value != SIGKILL) say({report_kind::signalled, r.worker, r.generation, 0, 0});
 }
 
 void server::reap() {

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 3;
+inline constexpr std::uint32_t version = 4;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -28,7 +28,7 @@ inline constexpr std::size_t inline_size = slot_size - slot_head;
 struct header {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t workers;
+  std::uint32_t reserved;
   std::uint64_t parcels_at;  // offsets and sizes in the segment
   std::uint64_t parcels_size;
   std::uint64_t windows_at;

@@ -39,68 +39,76 @@ std::size_t largest_results(std::uint32_t workers) {
 
 segment::segment(std::uint32_t workers)
     : memory_(sys::check(sys::memfd_create("procpool", MFD_CLOEXEC | MFD_ALLOW_SEALING),
-                         "memfd_create")),
-      workers_(workers) {
-  struct rlimit file_size {};
-  if (::getrlimit(RLIMIT_FSIZE, &file_size) != 0) file_size.rlim_cur = RLIM_INFINITY;
-
+                         "memfd_create")) {
+  windows_.reserve(workers);
   for (std::size_t results = largest_results(workers);; results /= 2) {
     parcels_size_ = results;
     window_size_ = results + results_at;
-    std::size_t base_size = head_size + parcels_size_;
-    std::size_t windows_size = window_size_ * workers_;
-    // Beyond RLIMIT_FSIZE ftruncate would not only fail but send SIGXFSZ.
-    bool fits = base_size + windows_size <= file_size.rlim_cur;
-    if (fits) {
-      void* base = sys::mmap(nullptr, base_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                             memory_.get(), 0);
-      if (base != MAP_FAILED) {
-        void* windows =
-            sys::mmap(nullptr, windows_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                      memory_.get(), static_cast<off_t>(base_size));
-        if (windows != MAP_FAILED) {
-          base_ = static_cast<std::byte*>(base);
-          windows_ = static_cast<std::byte*>(windows);
-          break;
-        }
-        int saved = errno;
-        sys::munmap(base, base_size);
-        errno = saved;
-      }
-    } else {
-      errno = EFBIG;
+    void* base = sys::mmap(nullptr, head_size + parcels_size_, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
+    if (base != MAP_FAILED) {
+      base_ = static_cast<std::byte*>(base);
+      if (add_windows(workers)) break;
+      const int saved = errno;
+      sys::munmap(base, head_size + parcels_size_);
+      errno = saved;
     }
     if ((errno != ENOMEM && errno != EFBIG) || results <= least_results)
       sys::raise("mapping the pool's memory");
   }
-
-  auto refused = [this](const char* what) {
-    int saved = errno;
-    sys::munmap(windows_, window_size_ * workers_);
-    sys::munmap(base_, head_size + parcels_size_);
+  // Not against growing, which harms nobody: grow().
+  if (sys::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+    const int saved = errno;
+    unmap();
     errno = saved;
-    sys::raise(what);
-  };
-  std::size_t total = head_size + parcels_size_ + window_size_ * workers_;
-  if (sys::ftruncate(memory_.get(), static_cast<off_t>(total)) != 0) refused("ftruncate");
-  if (sys::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-    refused("sealing the pool's memory");
-  // Neither the zygote nor any other child of this process sees the windows.
-  if (sys::madvise(windows_, window_size_ * workers_, MADV_DONTFORK) != 0)
-    refused("madvise(MADV_DONTFORK)");
+    sys::raise("sealing the pool's memory");
+  }
   sys::madvise(base_, head_size + parcels_size_, MADV_DONTDUMP);
-  sys::madvise(windows_, window_size_ * workers_, MADV_DONTDUMP);
 
   head_ = new (base_) header{};
   head_->magic = magic;
   head_->version = version;
-  head_->workers = workers_;
   head_->parcels_at = head_size;
   head_->parcels_size = parcels_size_;
   head_->windows_at = head_size + parcels_size_;
   head_->window_size = window_size_;
   head_->modules = no_record;
   head_->boot_at = no_record;
+}
+
+void segment::grow(std::uint32_t workers) {
+  if (workers <= windows_.size()) return;
+  const auto more = workers - static_cast<std::uint32_t>(windows_.size());
+  windows_.reserve(workers);
+  if (!add_windows(more)) sys::raise("mapping more of the pool's memory");
+}
+
+// False: errno says why. Room in windows_ is there.
+bool segment::add_windows(std::uint32_t count) noexcept {
+  const std::size_t at = head_size + parcels_size_ + windows_.size() * window_size_;
+  const std::size_t size = window_size_ * count;
+  struct rlimit file_size {};
+  if (::getrlimit(RLIMIT_FSIZE, &file_size) != 0) file_size.rlim_cur = RLIM_INFINITY;
+  // Beyond it ftruncate would not only fail but send SIGXFSZ.
+  if (at + size > file_size.rlim_cur) {
+    errno = EFBIG;
+    return false;
+  }
+  void* mapped = sys::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                           memory_.get(), static_cast<off_t>(at));
+  if (mapped == MAP_FAILED) return false;
+  // Neither the zygote nor any other child of this process sees the windows.
+  if (sys::madvise(mapped, size, MADV_DONTFORK) != 0 ||
+      sys::ftruncate(memory_.get(), static_cast<off_t>(at + size)) != 0) {
+    const int saved = errno;
+    sys::munmap(mapped, size);
+    errno = saved;
+    return false;
+  }
+  sys::madvise(mapped, size, MADV_DONTDUMP);
+  for (std::uint32_t w = 0; w < count; ++w)
+    windows_.push_back(static_cast<std::byte*>(mapped) + w * window_size_);
+  return true;
 }
 
 segment::segment(base::fd memory) : memory_(std::move(memory)) {
@@ -113,7 +121,6 @@ segment::segment(base::fd memory) : memory_(std::move(memory)) {
   const header& known = *reinterpret_cast<const header*>(first);
   const bool same_format =
       known.magic == magic && known.version == version && known.parcels_at == head_size;
-  workers_ = known.workers;
   parcels_size_ = known.parcels_size;
   window_size_ = known.window_size;
   sys::munmap(first, head_size);
@@ -124,8 +131,10 @@ segment::segment(base::fd memory) : memory_(std::move(memory)) {
   head_ = reinterpret_cast<header*>(base_);
 }
 
-segment::~segment() {
-  if (windows_ != nullptr) sys::munmap(windows_, window_size_ * workers_);
+segment::~segment() { unmap(); }
+
+void segment::unmap() noexcept {
+  for (std::byte* w : windows_) sys::munmap(w, window_size_);
   sys::munmap(base_, head_size + parcels_size_);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The memory of one pool: one sealed memfd, which has no name in any file system, mapped sparse.
+// The memory of one pool: one memfd, which has no name in any file system and is sealed against
+// being cut, mapped sparse.
 // Pages come into being when they are touched and go when they are punched out, or with the last
 // process.
 #pragma once
@@ -7,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/fd.h"
 #include "shm/layout.h"
@@ -31,9 +33,12 @@ class segment {
     return {base_ + head_size, parcels_size_};
   }
   [[nodiscard]] window& window_of(std::uint32_t worker) const noexcept {
-    return *reinterpret_cast<window*>(windows_ + worker * window_size_);
+    return *reinterpret_cast<window*>(windows_[worker]);
   }
   [[nodiscard]] int descriptor() const noexcept { return memory_.get(); }
+  /// In the parent: adds windows, until there are so many. Throws std::system_error,
+  /// std::bad_alloc; nothing has changed then.
+  void grow(std::uint32_t workers);
   /// The size of each window's results.
   [[nodiscard]] std::size_t results_size() const noexcept { return window_size_ - results_at; }
 
@@ -45,13 +50,15 @@ class segment {
  private:
   static constexpr std::size_t head_size = 4096;
 
+  bool add_windows(std::uint32_t count) noexcept;
+  void unmap() noexcept;
+
   base::fd memory_;
-  std::byte* base_ = nullptr;     // header and parcels
-  std::byte* windows_ = nullptr;  // null in a fresh execution
+  std::byte* base_ = nullptr;  // header and parcels
   header* head_ = nullptr;
   std::size_t parcels_size_ = 0;
   std::size_t window_size_ = 0;
-  std::uint32_t workers_;
+  std::vector<std::byte*> windows_;  // none in a fresh execution
 };
 
 }  // namespace procpool::shm

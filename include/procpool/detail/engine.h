@@ -105,6 +105,8 @@ class engine {
   virtual void shut_down(bool now) noexcept = 0;
 
   [[nodiscard]] virtual int processes() const = 0;
+  /// Throws std::invalid_argument, std::system_error, pool_closed, or why the pool is broken.
+  virtual void resize(int processes) = 0;
   [[nodiscard]] virtual std::string to_string() const = 0;
 
  protected:

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// How many workers there shall be, and who leaves, over workers made by hand.
+#include "engine_fixture.h"
+
+namespace procpool::core {
+namespace {
+
+class engine_size : public engine_test {
+ protected:
+  static engine_options idle_after(std::chrono::nanoseconds time, std::uint32_t least) {
+    engine_options o;
+    o.idle_timeout = time;
+    o.min_processes = least;
+    return o;
+  }
+  static engine_options old_at(std::chrono::nanoseconds age) {
+    engine_options o;
+    o.max_worker_age = age;
+    return o;
+  }
+  /// The items of what worker w holds, as first item and count.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> tasks_of(worker_id w) {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> all;
+    for (const auto& s : fake->ring(w))
+      if (s.kept != 0) all.emplace_back(s.first, s.kept);
+    return all;
+  }
+};
+
+TEST_F(engine_size, growing_makes_places_and_asks_for_workers) {
+  make(1, 1);
+  pool->resize(3);
+  EXPECT_EQ(fake->workers(), 3u);
+  EXPECT_EQ(fake->wanted(), 3u);
+  fake->up(1);
+  fake->up(2);
+  auto call = submit(3, 1);
+  ASSERT_TRUE(eventually([&] { return fake->held(1) != 0 && fake->held(2) != 0; }));
+  work_off(*call, {0, 1, 2});
+}
+
+TEST_F(engine_size, shrinking_lets_the_longest_idle_leave) {
+  make(3, 3);
+  auto call = submit(1, 1);  // the last one that came up is the first to work
+  ASSERT_TRUE(eventually([&] { return fake->held(2) == 1; }));
+  pool->resize(2);
+  EXPECT_EQ(fake->wanted(), 2u);
+  EXPECT_EQ(fake->told_to_leave(), std::vector<worker_id>{0});
+  pool->resize(1);
+  EXPECT_EQ(fake->told_to_leave(), (std::vector<worker_id>{0, 1}));
+  work_off(*call, {2});
+  EXPECT_EQ(call->all(), lines{"done by 1002"});
+}
+
+TEST_F(engine_size, who_leaves_gets_no_more_tasks) {
+  make(2, 2);
+  pool->resize(1);
+  ASSERT_EQ(fake->told_to_leave(), std::vector<worker_id>{0});
+  auto call = submit(20, 1);
+  work_off(*call, {1});
+  EXPECT_EQ(call->count(by_1), 20u);
+}
+
+TEST_F(engine_size, what_a_leaving_worker_has_not_begun_goes_on_elsewhere_in_order) {
+  make(2, 0);
+  auto call = submit(8, 2);
+  fake->up(0);
+  ASSERT_TRUE(eventually([&] { return fake->held(0) == 2; }));
+  ASSERT_EQ(fake->claim(0, 1), 1u);
+  pool->resize(1);  // 0 is the only one that is up: it stays
+  EXPECT_TRUE(fake->told_to_leave().empty());
+  fake->up(1);  // one too many now: the idle one leaves
+  settle();
+  EXPECT_EQ(fake->told_to_leave(), std::vector<worker_id>{1});
+  pool->resize(2);
+  fake->die(1, 0, false, 0);
+  work_off(*call, {0});
+  EXPECT_EQ(call->count(by_0), 8u);
+}
+
+TEST_F(engine_size, a_busy_worker_keeps_only_what_it_has_claimed) {
+  make(2, 0);
+  auto call = submit(8, 4);
+  fake->up(1);
+  ASSERT_TRUE(eventually([&] { return fake->held(1) == 2; }));
+  ASSERT_EQ(fake->claim(1, 1), 1u);
+  fake->up(0);
+  settle();
+  ASSERT_TRUE(eventually([&] { return fake->held(0) != 0; }));
+  ASSERT_EQ(fake->claim(0, 1), 1u);
+  pool->resize(1);
+  ASSERT_EQ(fake->told_to_leave(), std::vector<worker_id>{1}) << "the last of the busy";
+  EXPECT_EQ(tasks_of(1), (std::vector<std::pair<std::uint32_t, std::uint32_t>>{{0, 1}}));
+  while (fake->held(1) != 0) fake->finish(1);
+  work_off(*call, {0});
+  EXPECT_EQ(call->count(by_1), 1u);
+  EXPECT_EQ(call->count(by_0), 7u);
+}
+
+TEST_F(engine_size, one_too_many_that_comes_up_later_leaves_at_once) {
+  make(3, 1);
+  pool->resize(1);
+  fake->up(1);
+  settle();
+  EXPECT_EQ(fake->told_to_leave().size(), 1u);
+}
+
+TEST_F(engine_size, idle_workers_leave_at_their_time_and_then_nothing_is_due) {
+  make(2, 2, idle_after(30ms, 1));
+  ASSERT_TRUE(eventually([&] { return fake->wanted() == 1; }));
+  EXPECT_EQ(fake->told_to_leave().size(), 1u);
+  settle();
+  EXPECT_TRUE(eventually([&] { return fake->background_deadline() == clock::time_point::max(); }))
+      << "a pool at its least has no timer";
+}
+
+TEST_F(engine_size, work_brings_as_many_back_as_it_needs) {
+  make(4, 4, idle_after(1ms, 0));
+  ASSERT_TRUE(eventually([&] { return fake->wanted() == 0; }));
+  ASSERT_EQ(fake->told_to_leave().size(), 4u);
+  for (worker_id w = 0; w < 4; ++w) fake->die(w, 0, false, 0);
+  settle();
+  auto one = submit(1, 1);
+  EXPECT_EQ(fake->wanted(), 1u);
+  auto two = submit(2, 1);
+  EXPECT_EQ(fake->wanted(), 3u);
+  auto many = submit(100, 10);
+  EXPECT_EQ(fake->wanted(), 4u);
+  fake->up(0);
+  work_off(*one, {0});
+  work_off(*two, {0});
+  work_off(*many, {0});
+}
+
+TEST_F(engine_size, the_old_leave_one_after_the_other) {
+  make(2, 2, old_at(10ms));
+  ASSERT_TRUE(eventually([&] { return fake->told_to_leave().size() == 1; }));
+  const worker_id first = fake->told_to_leave().front();
+  settle();
+  EXPECT_EQ(fake->told_to_leave().size(), 1u) << "the other one waits for the replacement";
+  fake->die(first, 0, false, 0);
+  settle();
+  EXPECT_EQ(fake->told_to_leave().size(), 1u);
+  fake->up(first);
+  ASSERT_TRUE(eventually([&] { return fake->told_to_leave().size() == 2; }));
+  EXPECT_NE(fake->told_to_leave().back(), first);
+}
+
+}  // namespace
+}  // namespace procpool::core
