@@ -129,6 +129,8 @@ void work(pool& p) {
   auto r = p.apply_async(twice, 5).then([](int x) { return x + 1; });
   EXPECT_EQ(r.get(seconds(20)), 11);
   EXPECT_THROW(p.apply([](int) -> int { ::_exit(1); }, 0), worker_died);
+  p.resize(3);
+  p.resize(2);
   std::vector<async_result<int>> burst;
   for (int i = 0; i < 20; ++i) burst.push_back(p.apply_async(twice, i));
   for (int i = 0; i < 20; ++i)

@@ -16,9 +16,9 @@
 
 #include "procpool/procpool.h"
 #include "support/board.h"
+#include "support/fork_test.h"
 #include "support/methods.h"
 #include "support/tasks.h"
-#include "support/workers.h"
 
 namespace {
 
@@ -36,8 +36,16 @@ PROCPOOL_PROCESS_METHODS(size_far);
 
 int own_pid() { return static_cast<int>(::getpid()); }
 
+/// As the kernel counts them.
+std::set<int> workers_alive() {
+  std::set<int> all;
+  for (const pid_t pid : the_workers())
+    if (is_alive(pid)) all.insert(pid);
+  return all;
+}
+
 bool count_becomes(std::size_t n) {
-  return eventually([n] { return workers_of_this_process().size() == n; }, ages);
+  return eventually([n] { return workers_alive().size() == n; }, ages);
 }
 
 /// So many items at once, each in a worker of its own.
@@ -118,7 +126,7 @@ TEST_P(size_far, the_idle_ones_leave_first_and_what_runs_goes_on) {
   b->await(1);
   p.resize(1);
   ASSERT_TRUE(count_becomes(1));
-  EXPECT_EQ(workers_of_this_process(), std::set<int>{b->at(2)});
+  EXPECT_EQ(workers_alive(), std::set<int>{b->at(2)});
   b->set(0);
   EXPECT_EQ(r.get(), 7);
   EXPECT_EQ(p.apply(own_pid), b->at(2));
@@ -137,7 +145,7 @@ TEST_P(size_far, a_busy_one_ends_its_item_and_hands_on_what_it_has_not_begun) {
   auto r = p.map_async({.chunksize = 10}, task, first(40));
   b->await(1, 2);
   p.resize(1);
-  EXPECT_EQ(workers_of_this_process().size(), 2U) << "neither is ended in the middle of its item";
+  EXPECT_EQ(workers_alive().size(), 2U) << "neither is ended in the middle of its item";
   b->set(0);
   const auto all = r.get();
   std::map<int, int> items;
@@ -195,7 +203,7 @@ TEST_P(size_far, a_death_is_made_good_at_the_new_size) {
   pool p(with(3));
   p.resize(2);
   ASSERT_TRUE(count_becomes(2));
-  for (int pid : workers_of_this_process()) ::kill(pid, SIGKILL);
+  for (int pid : workers_alive()) ::kill(pid, SIGKILL);
   EXPECT_TRUE(run_side_by_side(p, 2));
   ASSERT_TRUE(count_becomes(2));
 }
@@ -317,7 +325,7 @@ TEST_P(size_far, one_call_at_a_time_needs_one_worker) {
   ASSERT_TRUE(count_becomes(0));
   std::set<int> pids;
   for (int i = 0; i < 50; ++i) pids.insert(p.apply(own_pid));
-  EXPECT_LE(workers_of_this_process().size(), 1U);
+  EXPECT_LE(workers_alive().size(), 1U);
 }
 
 TEST_P(size_far, workers_that_came_back_are_initialized) {
@@ -338,10 +346,10 @@ TEST_P(size_far, workers_are_replaced_at_their_age) {
   pool_options o = with(2);
   o.max_worker_age = 30ms;
   pool p(o);
-  const std::set<int> first_ones = workers_of_this_process();
+  const std::set<int> first_ones = workers_alive();
   EXPECT_TRUE(eventually(
       [&] {
-        const auto now = workers_of_this_process();
+        const auto now = workers_alive();
         return now.size() == 2 &&
                std::ranges::none_of(now, [&](int pid) { return first_ones.contains(pid); });
       },
@@ -440,7 +448,7 @@ TEST_P(size_far, idle_workers_that_are_killed_now_and_then_are_replaced) {
   pool p(with(1));
   for (int i = 0; i < 20; ++i) {
     ASSERT_TRUE(count_becomes(1));
-    ::kill(*workers_of_this_process().begin(), SIGTERM);
+    ::kill(*workers_alive().begin(), SIGTERM);
     EXPECT_EQ(p.apply(square, i), square(i));
   }
 }

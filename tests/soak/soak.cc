@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Chaos with a ledger: pools under mixed load from several threads while their workers, and now and
-// then their zygote, are killed, stopped and continued at random. Every item must have one outcome,
-// none may be begun more often than it may be, nothing may hang or be left behind.
+// Chaos with a ledger: pools under mixed load from several threads, resized, shrinking when idle
+// and replacing their old, while their workers, and now and then their zygote, are killed, stopped
+// and continued at random. Every item must have one outcome, none may be begun more often than it
+// may be, nothing may hang or be left behind.
 //
 //   soak [SECONDS [SEED]]      prints what it did; ends with 1 when anything was not so
 //
@@ -41,7 +42,7 @@ using procpool::testing::shared;  // the ledger: begun[item]
 using clock = std::chrono::steady_clock;
 
 constexpr int ledger_size = static_cast<int>(procpool::testing::shared_counters);
-constexpr std::size_t large = 4 << 20;
+constexpr std::size_t large = 20 << 20;
 
 // ---- what the items do --------------------------------------------------------------------------
 
@@ -79,7 +80,8 @@ int any_length(int item) {
 
 struct tally {
   std::atomic<std::uint64_t> rounds{0}, items{0}, values{0}, died{0}, timed_out{0}, cancelled{0},
-      ended{0}, kills{0}, stops{0}, zygotes{0}, lost{0}, doubled{0}, wrong{0}, leaked{0};
+      ended{0}, resizes{0}, kills{0}, stops{0}, zygotes{0}, lost{0}, doubled{0}, wrong{0},
+      leaked{0};
 } sums;
 std::mutex said;
 
@@ -176,9 +178,9 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
           break;
         }
         case 2: {
-          if (const int first = ledger.take(2); first >= 0)
-            judge_all(p.try_map({.chunksize = 1}, bulk, procpool::testing::numbers(first, 2)),
-                      first, 2, 1, [](const std::vector<int>& v, int item) {
+          if (const int first = ledger.take(1); first >= 0)
+            judge_all(p.try_map({.chunksize = 1}, bulk, procpool::testing::numbers(first, 1)),
+                      first, 1, 1, [](const std::vector<int>& v, int item) {
                         return v.size() == large / sizeof(int) && v.front() == item &&
                                v.back() == item;
                       });
@@ -295,6 +297,20 @@ void chaos(pid_t zygote, std::uint32_t seed, bool kill_zygote, const std::atomic
   }
 }
 
+/// More workers and fewer, until the pool takes it no more.
+void resizes(pool& p, std::uint32_t seed, const std::atomic<bool>& over) {
+  std::minstd_rand random(seed);
+  try {
+    while (!over) {
+      p.resize(static_cast<int>(1 + random() % 5));
+      ++sums.resizes;
+      ::usleep(static_cast<useconds_t>(random() % 20000));
+    }
+  } catch (const procpool::pool_broken&) {
+  } catch (const procpool::pool_closed&) {
+  }
+}
+
 // ---- a round ------------------------------------------------------------------------------------
 
 void round(std::uint32_t seed) {
@@ -308,13 +324,16 @@ void round(std::uint32_t seed) {
     pool p({.processes = 3,
             .max_tasks_per_child = random() % 3 == 0 ? 50 : 0,
             .start_method = method,
-            .stop_steps = {.token_grace = std::chrono::milliseconds(random() % 3)}});
+            .stop_steps = {.token_grace = std::chrono::milliseconds(random() % 3)},
+            .idle_timeout = std::chrono::milliseconds(random() % 3),
+            .max_worker_age = std::chrono::milliseconds(random() % 2 * (5 + random() % 50))});
     const bool kill_zygote = random() % 6 == 0;
     std::thread trouble(chaos, procpool::testing::the_zygote(), seed + 1, kill_zygote,
                         std::cref(over));
     std::vector<std::thread> loads;
     for (std::uint32_t i = 0; i < 3; ++i)
       loads.emplace_back([&, i] { load(p, ledger, seed + 2 + i, over); });
+    if (random() % 2 == 0) loads.emplace_back([&] { resizes(p, seed + 9, over); });
     std::this_thread::sleep_for(1s);
     if (random() % 4 == 0) p.terminate();
     over = true;
@@ -349,13 +368,12 @@ int main(int argc, char** argv) {
     seed += 100;
   } while (clock::now() < end);
   std::printf(
-      "soak: rounds %lu, kills %lu, stops %lu, zygotes killed %lu; items %lu: values %lu, died "
-      "%lu, "
-      "timed out %lu, cancelled %lu, with their pool %lu\n"
+      "soak: rounds %lu, kills %lu, stops %lu, zygotes killed %lu, resizes %lu; items %lu: values "
+      "%lu, died %lu, timed out %lu, cancelled %lu, with their pool %lu\n"
       "soak: hung 0, lost %lu, doubled %lu, wrong %lu, leaked %lu\n",
       sums.rounds.load(), sums.kills.load(), sums.stops.load(), sums.zygotes.load(),
-      sums.items.load(), sums.values.load(), sums.died.load(), sums.timed_out.load(),
-      sums.cancelled.load(), sums.ended.load(), sums.lost.load(), sums.doubled.load(),
-      sums.wrong.load(), sums.leaked.load());
+      sums.resizes.load(), sums.items.load(), sums.values.load(), sums.died.load(),
+      sums.timed_out.load(), sums.cancelled.load(), sums.ended.load(), sums.lost.load(),
+      sums.doubled.load(), sums.wrong.load(), sums.leaked.load());
   return sums.lost + sums.doubled + sums.wrong + sums.leaked == 0 ? 0 : 1;
 }
