@@ -52,6 +52,20 @@ TEST_F(engine_size, shrinking_lets_the_longest_idle_leave) {
   EXPECT_EQ(call->all(), lines{"done by 1002"});
 }
 
+// A task that was taken from a worker before that had woken up stands in its ring all the same.
+TEST_F(engine_size, who_only_has_what_was_taken_back_is_idle) {
+  make(2, 0);
+  auto call = submit(1, 1);
+  fake->up(0);
+  ASSERT_TRUE(eventually([&] { return fake->held(0) == 1; }));
+  fake->up(1);
+  ASSERT_TRUE(eventually([&] { return fake->held(1) == 1; })) << "it has taken it";
+  ASSERT_EQ(fake->claim(1, 1), 1u);
+  pool->resize(1);
+  EXPECT_EQ(fake->told_to_leave(), std::vector<worker_id>{0});
+  work_off(*call, {1});
+}
+
 TEST_F(engine_size, who_leaves_gets_no_more_tasks) {
   make(2, 2);
   pool->resize(1);

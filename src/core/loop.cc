@@ -89,6 +89,8 @@ void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point
     l.unlock();
     backend_->wait(until);
     l.lock();
+    // What woke this thread is told to no other, so it is taken in although another was faster.
+    if (done()) step(l);
   }
 }
 

@@ -8,6 +8,7 @@
 // ahead holds nothing hostage.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -80,6 +81,11 @@ class scheduler {
   /// It is up, and gets tasks.
   [[nodiscard]] bool serves(worker_id worker) const noexcept {
     return workers_[worker].up && !workers_[worker].leaving;
+  }
+  /// Nothing is left for it to do; it may still have to pass what was taken back.
+  [[nodiscard]] bool is_free(worker_id worker) const noexcept {
+    const auto& holds = workers_[worker].holds;
+    return std::all_of(holds.begin(), holds.end(), [&](task_id t) { return tasks_[t].count == 0; });
   }
   /// Of a worker that holds nothing.
   [[nodiscard]] clock::time_point idle_since(worker_id worker) const noexcept {

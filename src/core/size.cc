@@ -62,7 +62,7 @@ std::optional<worker_id> engine::one_to_spare() const {
   for (worker_id w = 0; w < born_.size(); ++w) {
     if (!scheduler_.serves(w)) continue;
     ++serving;
-    const bool is_idle = scheduler_.held_by(w).empty();
+    const bool is_idle = scheduler_.is_free(w);
     if (idle && (!is_idle || scheduler_.idle_since(w) >= scheduler_.idle_since(*spare))) continue;
     spare = w;
     idle = is_idle;
