@@ -105,8 +105,7 @@ void run_tasks(link& parent, context& here, std::uint32_t quota) {
     flush_output();
     PROCPOOL_STEP("worker: items run, reply not written");
     if (quota != 0) left -= parent.taken();
-    parent.answer(left == 0);
-    if (left == 0) return;
+    if (parent.answer(left == 0)) return;
   }
 }
 

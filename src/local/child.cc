@@ -28,7 +28,7 @@ class shared_memory_link final : public core::link {
     return task{{t->module, t->offset}, t->type, t->run};
   }
   [[nodiscard]] std::uint32_t taken() const override { return half_.taken(); }
-  void answer(bool retires) override { half_.answer(retires); }
+  bool answer(bool retires) override { return half_.answer(retires); }
   void ready() override { half_.report(shm::worker_state::ready); }
   void failed(std::span<const std::byte> error) override {
     half_.failure().raw(error.data(), error.size());

@@ -334,6 +334,7 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   if (claimed == quota) return false;
   std::uint32_t most = std::min(block, quota - claimed);
   if (claimed != 0 && claimed < count_) {
+    if (half.has_too_much()) return false;
     // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be
     // taken.
     auto now = std::chrono::steady_clock::now();
@@ -354,7 +355,9 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   return true;
 }
 
-void worker_half::answer(bool retires) {
+bool worker_half::answer(bool retires) {
+  // A worker that has run nothing stays: one that begins with too much would never run anything.
+  retires = retires || (run_.claimed != 0 && has_too_much());
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
     held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
@@ -378,6 +381,7 @@ void worker_half::answer(bool retires) {
     sys::write(wake_parent_, &one, sizeof one);
     PROCPOOL_STEP("worker: parent woken");
   }
+  return retires;
 }
 
 void worker_half::free_released() noexcept {
