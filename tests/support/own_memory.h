@@ -18,9 +18,9 @@ inline std::size_t own_memory() {
   std::ifstream statm("/proc/self/statm");
   std::size_t size = 0;
   std::size_t resident = 0;
-  std::size_t shared = 0;
-  statm >> size >> resident >> shared;
-  return (resident - shared) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::size_t of_files = 0;  // and shared memory
+  statm >> size >> resident >> of_files;
+  return (resident - of_files) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 /// So much more for good. The kernel touches it, so that no sanitizer's shadow grows by it.
