@@ -118,10 +118,10 @@ struct pool_options {
   /// Replace a worker that has more memory of its own than so many bytes, resident: what it has
   /// allocated and touched, and with fork all that the process had when the pool was made; not
   /// code, nor what it shares with the pool. 0: no limit. Looked at after each task, and between
-  /// the items of one (once in some 25 µs where items are shorter): the worker then leaves as
-  /// agreed, and what it has not begun runs elsewhere. It runs one item at least. Costs a system
-  /// call, a microsecond, each time. Nothing to an in_process pool. Throws std::system_error where
-  /// /proc cannot be read.
+  /// the items of one (once in some 25 µs where they are shorter): the worker then leaves as
+  /// agreed, and what it has not begun runs elsewhere. It runs one item at least. A look costs a
+  /// microsecond or two. Nothing to an in_process pool. Throws std::system_error where /proc cannot
+  /// be read.
   std::size_t max_memory_per_child = 0;
   /// Of each worker; not in an in_process pool.
   worker_limits limits = {};

@@ -211,9 +211,11 @@ class worker_half {
   };
 
   void wait_for_task();
-  /// Once it has too much it leaves, whatever it gives back meanwhile.
-  bool has_too_much() noexcept {
-    return memory_ != nullptr && (too_much_ = too_much_ || memory_->over());
+  /// Looks once in 25 µs at most. Who has had too much leaves, whatever it gives back meanwhile.
+  bool has_too_much(std::chrono::steady_clock::time_point now) noexcept {
+    if (memory_ == nullptr || now - looked_at_ < std::chrono::microseconds(25)) return too_much_;
+    looked_at_ = now;
+    return too_much_ = too_much_ || memory_->over();
   }
   void free_released() noexcept;
   std::span<const std::byte> parcel_of(const task_slot& t) const noexcept;
@@ -229,6 +231,7 @@ class worker_half {
   std::chrono::steady_clock::time_point received_at_;
   spinner spinner_;
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
+  std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;
   reply_writer out_;
   run run_;
