@@ -2,6 +2,7 @@
 // The composition root: reads the options, picks a backend, wires it; and tells a fresh execution
 // what it is. The only file that names every part.
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "base/cpus.h"
+#include "base/memory_watch.h"
 #include "base/process_mark.h"
 #include "core/engine.h"
 #include "core/in_process_backend.h"
@@ -46,6 +48,16 @@ int checked_processes(const pool_options& o) {
   return o.processes != 0 ? o.processes : default_processes();
 }
 
+void check(const worker_limits& l) {
+  const auto refuse = [](const char* field) {
+    throw std::invalid_argument(std::string("procpool: pool_options.limits.") + field +
+                                " leaves a worker nothing; it must be more than 0");
+  };
+  if (l.cpu && *l.cpu <= std::chrono::seconds(0)) refuse("cpu");
+  if (l.address_space == 0U) refuse("address_space");
+  if (l.data == 0U) refuse("data");
+}
+
 void check_start(start_method method) {
   if (method == start_method::in_process) return;
   if ((method == start_method::forkserver || method == start_method::spawn) &&
@@ -74,6 +86,7 @@ int default_processes() {
 
 std::shared_ptr<engine> make_engine(const pool_options& options) {
   int processes = checked_processes(options);
+  check(options.limits);
   check_start(options.start_method);
   auto quota = static_cast<std::uint32_t>(options.max_tasks_per_child);
   auto initializer = access::call(options.initializer);
@@ -92,9 +105,13 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   if (o.caller_runs) {
     backend = std::make_unique<core::in_process_backend>(initializer, finalizer);
   } else {
+    // Each worker has one of its own. Where there can be none, whoever asked for it is told now.
+    if (const std::size_t most = options.max_memory_per_child; most != 0)
+      static_cast<void>(base::memory_watch(most));
     backend = std::make_unique<local::local_backend>(
         static_cast<std::uint32_t>(processes), options.start_method,
-        local::child_options{initializer, quota, finalizer, options.crash_traces});
+        local::child_options{initializer, quota, finalizer, options.crash_traces,
+                             options.max_memory_per_child, options.limits});
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

@@ -6,11 +6,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <new>
 #include <random>
 #include <vector>
+
+namespace {
+
+/// How many more allocations of this program's succeed; negative: all.
+int allocations_left = -1;
+
+}  // namespace
+
+// NOLINTBEGIN(cppcoreguidelines-no-malloc)
+void* operator new(std::size_t size) {
+  if (allocations_left == 0) throw std::bad_alloc();
+  if (allocations_left > 0) --allocations_left;
+  if (void* got = std::malloc(size)) return got;
+  throw std::bad_alloc();
+}
+void operator delete(void* got) noexcept { std::free(got); }
+void operator delete(void* got, std::size_t) noexcept { std::free(got); }
+// NOLINTEND(cppcoreguidelines-no-malloc)
 
 namespace procpool::shm {
 namespace {
@@ -46,6 +65,38 @@ class range {
   int file_;
   std::byte* base_;
 };
+
+TEST(arena, without_memory_for_its_notes_nothing_is_taken) {
+  range memory(1 * MiB);
+  int failed = 0;
+  for (int succeed = 0; succeed < 20; ++succeed) {
+    arena a(memory.base(), memory.size());
+    bool taken = false;
+    allocations_left = succeed;
+    try {
+      a.allocate(4 * KiB);
+      taken = true;
+    } catch (const std::bad_alloc&) {
+    }
+    allocations_left = -1;
+    if (taken) break;
+    ++failed;
+    EXPECT_EQ(a.in_use(), 0u);
+    EXPECT_NO_THROW(a.allocate(1 * MiB)) << "after " << succeed;
+  }
+  EXPECT_EQ(failed, 8);  // a note for each size from 4 KiB to 512
+}
+
+TEST(arena, without_memory_for_its_notes_what_is_given_back_joins_its_neighbours) {
+  range memory(1 * MiB);
+  arena a(memory.base(), memory.size());
+  std::byte* block = a.allocate(4 * KiB);
+  allocations_left = 0;
+  a.free(block, 4 * KiB);
+  allocations_left = -1;
+  EXPECT_EQ(a.in_use(), 0u);
+  EXPECT_NO_THROW(a.allocate(1 * MiB));
+}
 
 TEST(arena, gives_page_aligned_blocks_at_least_as_large_as_asked) {
   range memory(1 * MiB);

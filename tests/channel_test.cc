@@ -6,10 +6,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "base/memory_watch.h"
 #include "channel_fixture.h"
 
 namespace procpool::shm {
@@ -139,6 +142,39 @@ TEST_F(channel_test, the_quota_bounds_what_is_claimed_and_the_rest_is_the_parent
   EXPECT_EQ(a->done, 4u);
   EXPECT_EQ(a->ending, reply_ending::retires);
   EXPECT_EQ(a->bytes.size(), 32u);
+}
+
+TEST_F(channel_test, with_too_much_memory_a_worker_claims_no_second_time_and_retires) {
+  worker_half worker = memory.worker();
+  worker.watch(std::make_unique<base::memory_watch>(1));
+  send(10, 5);
+  auto task = worker.receive(no_quota);
+  EXPECT_EQ(run_items(*task->run), 1u);
+  EXPECT_EQ(worker.taken(), 1u);
+  EXPECT_TRUE(worker.answer(false));
+  auto a = parent.read();
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->done, 1u);
+  EXPECT_EQ(a->ending, reply_ending::retires);
+}
+
+TEST_F(channel_test, with_too_much_memory_a_worker_that_ran_nothing_stays) {
+  worker_half worker = memory.worker();
+  worker.watch(std::make_unique<base::memory_watch>(1));
+  EXPECT_EQ(parent.take_back(send(10), 0), 0u);
+  auto task = worker.receive(no_quota);
+  EXPECT_EQ(run_items(*task->run), 0u);
+  EXPECT_FALSE(worker.answer(false));
+}
+
+TEST_F(channel_test, with_as_much_memory_as_it_may_have_a_worker_goes_on) {
+  worker_half worker = memory.worker();
+  worker.watch(std::make_unique<base::memory_watch>(std::size_t{1} << 50));
+  send(10, 5);
+  auto task = worker.receive(no_quota);
+  EXPECT_EQ(run_items(*task->run), 10u);
+  EXPECT_FALSE(worker.answer(false));
+  EXPECT_EQ(parent.read()->ending, reply_ending::whole);
 }
 
 TEST_F(channel_test, what_is_taken_back_does_not_run) {

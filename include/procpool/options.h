@@ -68,6 +68,27 @@ enum class retry_on {
   both,
 };
 
+/// What each worker may have of the system, by setrlimit(2), from before its initializer on: soft
+/// and hard limit, and no more than the hard limit of the process that it comes of. What a task
+/// starts inherits them. Nothing: as it comes.
+struct worker_limits {
+  /// CPU time of the worker's whole life. Then SIGXCPU ends it (worker_died::signal()), or, should
+  /// a handler of the task's take that, SIGKILL one second later. At least 1 s.
+  std::optional<std::chrono::seconds> cpu = {};
+  /// Bytes of addresses: everything mapped, used or not, but for the pool's own shared memory. An
+  /// allocation beyond it throws std::bad_alloc, which is that item's failure alone; a stack that
+  /// cannot grow is a crash. Not 0.
+  std::optional<std::size_t> address_space = {};
+  /// Bytes of private writable memory, used or not: heap, data, anonymous mappings (Linux 4.7). An
+  /// allocation beyond it throws std::bad_alloc. The limit of memory to prefer. Not 0.
+  std::optional<std::size_t> data = {};
+  /// Descriptor numbers are below this. What the worker needs itself it has by then; a library that
+  /// it has still to load (start_methods.md) needs one.
+  std::optional<std::size_t> open_files = {};
+  /// Bytes of a core file; 0: none.
+  std::optional<std::size_t> core = {};
+};
+
 struct pool_options {
   /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its
   /// cgroup's cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says
@@ -85,9 +106,10 @@ struct pool_options {
   /// before that of std::terminate, and lets C's stderr, std::cerr and std::clog pass through code
   /// of ours. false: none of it; cause, signal, exit code and usage are known all the same.
   bool crash_traces = true;
-  /// Run in every worker that leaves as agreed (the pool closed, max_tasks_per_child reached),
-  /// after its last task's reply is on its way and before its state is destroyed; not in one whose
-  /// initializer failed, and not when it dies or is killed (terminate). What it throws is dropped:
+  /// Run in every worker that leaves as agreed (the pool closed, max_tasks_per_child or
+  /// max_memory_per_child reached), after its last task's reply is on its way and before its state
+  /// is destroyed; not in one whose initializer failed, and not when it dies or is killed
+  /// (terminate). What it throws is dropped:
   /// there is nobody to tell. It costs no result, but join() waits for it, and so does the worker
   /// that takes the place.
   task finalizer = {};
@@ -101,6 +123,16 @@ struct pool_options {
   /// A worker is replaced so long after it was ready, when the item that it runs then has ended:
   /// one after the other, so that an initializer that takes its time leaves no gap. 0: never.
   std::chrono::nanoseconds max_worker_age{0};
+  /// Replace a worker that has more memory of its own than so many bytes, resident: what it has
+  /// allocated and touched, and with fork all that the process had when the pool was made; not
+  /// code, nor what it shares with the pool. 0: no limit. Looked at after each task, and between
+  /// the items of one (once in some 25 µs where they are shorter): the worker then leaves as
+  /// agreed, and what it has not begun runs elsewhere. It runs one item at least. A look costs a
+  /// microsecond or two. Nothing to an in_process pool. Throws std::system_error where /proc cannot
+  /// be read.
+  std::size_t max_memory_per_child = 0;
+  /// Of each worker; not in an in_process pool.
+  worker_limits limits = {};
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).

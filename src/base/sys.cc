@@ -299,6 +299,11 @@ int prctl(int option, unsigned long argument) noexcept {
   return ::prctl(option, argument, 0UL, 0UL, 0UL);
 }
 
+int prlimit(__rlimit_resource what, const struct ::rlimit* to, struct ::rlimit* before) noexcept {
+  PROCPOOL_FAIL(prlimit, -1);
+  return ::prlimit(0, what, to, before);
+}
+
 pid_t getpid() noexcept { return ::getpid(); }
 
 pid_t getppid() noexcept { return ::getppid(); }

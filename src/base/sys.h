@@ -108,6 +108,8 @@ int setpgid(pid_t pid, pid_t group) noexcept;
 int pidfd_open(pid_t pid) noexcept;
 int pidfd_send_signal(int pidfd, int signal) noexcept;
 int prctl(int option, unsigned long argument) noexcept;
+/// Of this process. Either pointer may be null.
+int prlimit(__rlimit_resource what, const struct ::rlimit* to, struct ::rlimit* before) noexcept;
 pid_t getpid() noexcept;
 pid_t getppid() noexcept;
 pid_t gettid() noexcept;

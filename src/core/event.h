@@ -74,7 +74,7 @@ struct worker_lost {
   };
   worker_id worker;
   fate how;
-  bool retired;  ///< it left as agreed: max_tasks_per_child, or the pool closing
+  bool retired;  ///< it left as agreed: at its quota, with too much memory, or the pool closing
   std::vector<task_left> left;
 };
 

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -118,6 +119,8 @@ bool put_as(writer& out, const thrown& it, const std::type_info& type, const lev
     put_level(out, as);
     return true;
   } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (const std::bad_alloc&) {  // there is a record for that, and no other can be trusted now
     throw;
   } catch (...) {
     out.truncate(before);
@@ -237,6 +240,14 @@ void encode_error(writer& out, const std::exception_ptr& error, thrown_at where)
     ++count;
   }
   std::memcpy(out.data() + at, &count, sizeof count);
+}
+
+void encode_bad_alloc(writer& out) {
+  put_number<std::uint32_t>(out, 1);
+  level l{};
+  l.known = key_of(typeid(std::bad_alloc));
+  l.type = l.text = "std::bad_alloc";
+  put_level(out, l);
 }
 
 }  // namespace procpool::core

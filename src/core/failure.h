@@ -30,6 +30,10 @@ inline void encode_error(detail::writer& out, const std::exception_ptr& error) {
   encode_error(out, error, {error, {}});
 }
 
+/// A std::bad_alloc, by nothing but what `out` has or gets: where there is no memory for
+/// encode_error.
+void encode_bad_alloc(detail::writer& out);
+
 /// `outer`, with `cause` nested in it; `outer` alone when that is null.
 template <class E>
 std::exception_ptr nest(E outer, const std::exception_ptr& cause) noexcept {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "base/modules.h"
@@ -29,23 +30,30 @@ void task_run::note_time() noexcept {
 // Not inlined: where it was entered is where the handler's frame ends.
 [[gnu::noinline]] void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
   const std::exception_ptr thrown = std::current_exception();
-  const std::vector<place> places = core::take_throw_point(thrown, __builtin_dwarf_cfa());
-  std::exception_ptr error = thrown;
-  if (where != stage::calling) {
-    try {
-      throw;
-    } catch (const serialization_error&) {  // says what is wrong itself
-    } catch (...) {
-      error = nest(serialization_error(where == stage::decoding
-                                           ? "procpool: decoding an argument threw in the worker"
-                                           : "procpool: encoding the result threw in the worker"),
-                   error);
+  const auto record = [&](const auto& encode) {
+    out_->truncate(before);
+    const std::size_t at = open_record(*out_, k, record_kind::error);
+    encode();
+    close_record(*out_, at);
+  };
+  try {
+    const std::vector<place> places = core::take_throw_point(thrown, __builtin_dwarf_cfa());
+    std::exception_ptr error = thrown;
+    if (where != stage::calling) {
+      try {
+        throw;
+      } catch (const serialization_error&) {  // says what is wrong itself
+      } catch (...) {
+        error = nest(serialization_error(where == stage::decoding
+                                             ? "procpool: decoding an argument threw in the worker"
+                                             : "procpool: encoding the result threw in the worker"),
+                     error);
+      }
     }
+    record([&] { core::encode_error(*out_, error, {thrown, places}); });
+  } catch (const std::bad_alloc&) {  // no memory to say what it was: that is what is said
+    record([&] { core::encode_bad_alloc(*out_); });
   }
-  out_->truncate(before);
-  std::size_t at = open_record(*out_, k, record_kind::error);
-  core::encode_error(*out_, error, {thrown, places});
-  close_record(*out_, at);
 }
 
 }  // namespace procpool::detail
@@ -92,21 +100,35 @@ std::optional<std::vector<std::byte>> run_call(const detail::encoded_call& call,
   return std::nullopt;
 }
 
+void begin_an_item(detail::task_run& run) {
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+  if (run.claim(from, to)) static_cast<void>(run.starts(from));
+}
+
 void run_tasks(link& parent, context& here, std::uint32_t quota) {
   std::uint32_t left = quota == 0 ? std::numeric_limits<std::uint32_t>::max() : quota;
   for (;;) {
     auto task = parent.receive(left);
     if (!task) return;
     here.values.tidy();
-    {
+    try {
       call_count::task counted(here.calls, task->run->progress());
       run_task(task->entry, task->type, *task->run);
+    } catch (const std::bad_alloc&) {
+      if (parent.taken() != 0) throw;  // fail()'s: the worker ends under that item
+      // There was no memory for the results. Where earlier tasks have used it up, another worker
+      // has some. In one that is as good as new an item must be blamed, or it would go on for ever.
+      if (here.calls.now() == 0) {
+        begin_an_item(*task->run);
+        throw;
+      }
+      left = 0;
     }
     flush_output();
     PROCPOOL_STEP("worker: items run, reply not written");
     if (quota != 0) left -= parent.taken();
-    parent.answer(left == 0);
-    if (left == 0) return;
+    if (parent.answer(left == 0)) return;
   }
 }
 

@@ -25,7 +25,8 @@ class link {
   virtual std::optional<task> receive(std::uint32_t quota) = 0;
   /// Items of the task at hand that will run nowhere else.
   [[nodiscard]] virtual std::uint32_t taken() const = 0;
-  virtual void answer(bool retires) = 0;
+  /// True: the worker leaves after it, because it `retires`, or for the memory that it has.
+  [[nodiscard]] virtual bool answer(bool retires) = 0;
   /// Instead of the first receive(): the initializer is done; or failed, with its error record.
   virtual void ready() = 0;
   virtual void failed(std::span<const std::byte> error) = 0;

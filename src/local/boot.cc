@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #include "base/entry.h"
 #include "base/modules.h"
@@ -22,9 +23,12 @@ struct boot_record {
   std::uint32_t quota;
   std::uint32_t spawn;
   std::uint32_t crash_traces;
+  std::uint64_t most_memory;
+  worker_limits limits;
   call_record initializer;
   call_record finalizer;
 };
+static_assert(std::is_trivially_copyable_v<boot_record>);
 
 std::size_t padded(std::size_t n) noexcept { return (n + 15) / 16 * 16; }
 
@@ -61,8 +65,13 @@ std::size_t boot_size(const boot& b) noexcept {
 }
 
 void write_boot(const boot& b, shm::header& head, std::byte* at) {
-  const boot_record r{b.options.quota, b.spawn ? 1U : 0U, b.options.crash_traces ? 1U : 0U,
-                      record_of(b.options.initializer), record_of(b.options.finalizer)};
+  const boot_record r{b.options.quota,
+                      b.spawn ? 1U : 0U,
+                      b.options.crash_traces ? 1U : 0U,
+                      b.options.most_memory,
+                      b.options.limits,
+                      record_of(b.options.initializer),
+                      record_of(b.options.finalizer)};
   std::memcpy(at, &r, sizeof r);
   write(b.options.finalizer, write(b.options.initializer, at + padded(sizeof r)));
   head.boot_at =
@@ -80,6 +89,8 @@ boot read_boot(const shm::segment& memory) {
   b.options.quota = r.quota;
   b.spawn = r.spawn != 0;
   b.options.crash_traces = r.crash_traces != 0;
+  b.options.most_memory = r.most_memory;
+  b.options.limits = r.limits;
   b.options.initializer = read(r.initializer, at);
   b.options.finalizer = read(r.finalizer, at);
   return b;

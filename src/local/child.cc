@@ -2,15 +2,18 @@
 #include "local/child.h"
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "base/memory_watch.h"
 #include "base/modules.h"
 #include "base/sys.h"
 #include "core/context.h"
 #include "core/failure.h"
 #include "core/worker.h"
 #include "local/crash_handler.h"
+#include "local/rlimits.h"
 #include "local/stderr_tee.h"
 #include "shm/channel.h"
 #include "shm/module_list.h"
@@ -28,7 +31,7 @@ class shared_memory_link final : public core::link {
     return task{{t->module, t->offset}, t->type, t->run};
   }
   [[nodiscard]] std::uint32_t taken() const override { return half_.taken(); }
-  void answer(bool retires) override { half_.answer(retires); }
+  bool answer(bool retires) override { return half_.answer(retires); }
   void ready() override { half_.report(shm::worker_state::ready); }
   void failed(std::span<const std::byte> error) override {
     half_.failure().raw(error.data(), error.size());
@@ -44,6 +47,13 @@ const shm::segment* told_by = nullptr;
 
 std::optional<base::module_name> module_of_parent(std::uint64_t id) {
   return shm::module_of(told_by->head(), id);
+}
+
+/// In a handler: that exception is why there is no worker.
+void say_why(core::link& parent) {
+  detail::vector_writer record;
+  core::encode_error(record, std::current_exception());
+  parent.failed(record.take());
 }
 
 }  // namespace
@@ -73,16 +83,22 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
     note_crashes(own.last, reinterpret_cast<const void*>(&core::work));
     keep_stderr(own.printed);
   }
+  try {
+    if (options.most_memory != 0)
+      half.watch(std::make_unique<base::memory_watch>(options.most_memory));
+    set_limits(options.limits, memory.mapped_by_worker());
+  } catch (...) {
+    say_why(link);
+    return;
+  }
   core::work(link, here, {options.initializer.get(), options.finalizer.get(), options.quota});
 }
 
 void fail_to_live(shm::segment& memory, base::fd bell, std::uint32_t worker) {
-  const std::exception_ptr why = std::current_exception();
   shm::window& own = memory.open_window(worker);
   shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
-  detail::vector_writer record;
-  core::encode_error(record, why);
-  shared_memory_link(half).failed(record.take());
+  shared_memory_link link(half);
+  say_why(link);
 }
 
 }  // namespace procpool::local

@@ -2,12 +2,14 @@
 // What a fresh worker does, from its window to its last task. Runs in the worker.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/fd.h"
 #include "procpool/detail/batch.h"
+#include "procpool/options.h"
 #include "shm/segment.h"
 
 namespace procpool::local {
@@ -20,6 +22,8 @@ struct child_options {
   std::uint32_t quota = 0;
   call finalizer;
   bool crash_traces = true;
+  std::size_t most_memory = 0;  // of its own, resident, after which it leaves; 0: any
+  worker_limits limits = {};
 };
 
 /// What this process has not loaded is looked up in the parent's list from now on. Keeps a

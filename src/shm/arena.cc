@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <new>
+#include <utility>
 
 #include "base/sys.h"
 
@@ -43,11 +44,15 @@ bool arena::split_from_cold(unsigned order, std::uint64_t& at) {
   while (from <= top_ && cold_[from].empty()) ++from;
   if (from > top_) return false;
   at = *cold_[from].begin();
-  cold_[from].erase(cold_[from].begin());
-  while (from > order) {
-    --from;
-    cold_[from].insert(at + (std::uint64_t{1} << from));
+  // What is left over is noted first: without memory for that, nothing is taken.
+  unsigned noted = order;
+  try {
+    for (; noted < from; ++noted) cold_[noted].insert(at + (std::uint64_t{1} << noted));
+  } catch (...) {
+    while (noted-- > order) cold_[noted].erase(at + (std::uint64_t{1} << noted));
+    throw;
   }
+  cold_[from].erase(cold_[from].begin());
   return true;
 }
 
@@ -57,9 +62,12 @@ void arena::free(std::byte* block, std::size_t size) noexcept {
   auto at = static_cast<std::uint64_t>(block - base_);
   in_use_ -= bytes;
   if (warm_bytes_ + bytes <= most_warm) {
-    warm_[order].push_back(at);
-    warm_bytes_ += bytes;
-    return;
+    try {
+      warm_[order].push_back(at);
+      warm_bytes_ += bytes;
+      return;
+    } catch (const std::bad_alloc&) {  // then its memory is wanted elsewhere
+    }
   }
   // Pages that were never touched cost nothing to give back.
   sys::madvise(block, bytes, MADV_REMOVE);
@@ -67,14 +75,23 @@ void arena::free(std::byte* block, std::size_t size) noexcept {
 }
 
 void arena::give_back(std::uint64_t at, unsigned order) noexcept {
+  std::set<std::uint64_t>::node_type note;  // a buddy's, which serves for both
   for (; order < top_; ++order) {
     std::uint64_t buddy = at ^ (std::uint64_t{1} << order);
     auto found = cold_[order].find(buddy);
     if (found == cold_[order].end()) break;
-    cold_[order].erase(found);
+    note = cold_[order].extract(found);
     at = at < buddy ? at : buddy;
   }
-  cold_[order].insert(at);
+  if (!note.empty()) {
+    note.value() = at;
+    cold_[order].insert(std::move(note));
+    return;
+  }
+  try {
+    cold_[order].insert(at);
+  } catch (const std::bad_alloc&) {  // nobody is given these addresses again
+  }
 }
 
 void arena::cool_down() noexcept {

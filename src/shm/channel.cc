@@ -337,6 +337,7 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
     // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be
     // taken.
     auto now = std::chrono::steady_clock::now();
+    if (half.has_too_much(now)) return false;
     auto took = now - claimed_at;
     claimed_at = now;
     if (took < std::chrono::microseconds(12) && block < most_items / 2) block *= 2;
@@ -354,7 +355,10 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   return true;
 }
 
-void worker_half::answer(bool retires) {
+bool worker_half::answer(bool retires) {
+  const auto now = std::chrono::steady_clock::now();
+  // A worker that has run nothing stays: one that begins with too much would never run anything.
+  retires = retires || (run_.claimed != 0 && has_too_much(now));
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
     held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
@@ -362,7 +366,7 @@ void worker_half::answer(bool retires) {
                       : run_.stopped() ? reply_ending::stopped
                                        : reply_ending::whole;
   r.ending.store(static_cast<std::uint32_t>(ending), std::memory_order_relaxed);
-  auto took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - received_at_);
+  auto took = std::chrono::nanoseconds(now - received_at_);
   r.nanoseconds.store(static_cast<std::uint64_t>(took.count()), std::memory_order_relaxed);
   window_.cpu.store(this_cpu(), std::memory_order_relaxed);
   if (run_.stopped()) PROCPOOL_STEP("worker: gives back what it did not start");
@@ -378,6 +382,7 @@ void worker_half::answer(bool retires) {
     sys::write(wake_parent_, &one, sizeof one);
     PROCPOOL_STEP("worker: parent woken");
   }
+  return retires;
 }
 
 void worker_half::free_released() noexcept {

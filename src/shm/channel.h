@@ -12,10 +12,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "base/memory_watch.h"
 #include "procpool/detail/batch.h"
 #include "shm/arena.h"
 #include "shm/layout.h"
@@ -170,8 +173,11 @@ class worker_half {
   [[nodiscard]] std::uint32_t taken() const noexcept {
     return run_.stopped() ? run_.progress().load(std::memory_order_relaxed) / 2 : run_.claimed;
   }
-  /// Publishes the answer to the task at hand.
-  void answer(bool retires);
+  /// Publishes the answer to the task at hand. True: with it the worker retires, because it is told
+  /// to, or because it has too much memory.
+  bool answer(bool retires);
+  /// From now on claims nothing, after the first item, while this process has too much memory.
+  void watch(std::unique_ptr<base::memory_watch> memory) noexcept { memory_ = std::move(memory); }
 
   /// The initializer is done; or it failed, and the reason stands in failure().
   void report(worker_state state);
@@ -205,6 +211,12 @@ class worker_half {
   };
 
   void wait_for_task();
+  /// Looks once in 25 µs at most. Who has had too much leaves, whatever it gives back meanwhile.
+  bool has_too_much(std::chrono::steady_clock::time_point now) noexcept {
+    if (memory_ == nullptr || now - looked_at_ < std::chrono::microseconds(25)) return too_much_;
+    looked_at_ = now;
+    return too_much_ = too_much_ || memory_->over();
+  }
   void free_released() noexcept;
   std::span<const std::byte> parcel_of(const task_slot& t) const noexcept;
 
@@ -218,6 +230,9 @@ class worker_half {
   std::uint64_t last_type_ = 0;
   std::chrono::steady_clock::time_point received_at_;
   spinner spinner_;
+  std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
+  std::chrono::steady_clock::time_point looked_at_{};
+  bool too_much_ = false;
   reply_writer out_;
   run run_;
   struct held {

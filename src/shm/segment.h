@@ -42,6 +42,11 @@ class segment {
   /// The size of each window's results.
   [[nodiscard]] std::size_t results_size() const noexcept { return window_size_ - results_at; }
 
+  /// The addresses that a worker maps of it.
+  [[nodiscard]] std::size_t mapped_by_worker() const noexcept {
+    return head_size + parcels_size_ + window_size_;
+  }
+
   /// In the zygote: what the parent alone writes becomes read-only here and in every worker.
   void protect() const;
   /// In a worker: maps its window and lets go of the descriptor: it can reach no other.

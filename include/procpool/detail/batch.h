@@ -70,7 +70,8 @@ class task_run {
     progress_->store(2 * k + 2, std::memory_order_release);
   }
   /// In a handler: the exception at hand is item k's outcome. What was written since `before` is
-  /// taken back.
+  /// taken back. With too little memory to say so the outcome is std::bad_alloc; throws that when
+  /// there is not even a reply to write to: the process must end, under the item.
   void fail(std::uint32_t k, stage where, std::size_t before);
 
   /// Of a call whose result is not sent: hands it to whoever wants it; else it is destroyed.

@@ -122,6 +122,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
     std::uint32_t to = 0;
     reader in(task.parcel().data(), task.parcel().size());
     task.out().extend(task.count() * result_stride());
+    bool decoded = false;
     // Copied into storage of this frame: items share it.
     struct holder {
       F f;
@@ -129,11 +130,14 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
     try {
       holder h{decode_callable<F>(in)};
       in.align(record_alignment);
+      decoded = true;
       run_items(task, in, h.f);
     } catch (abi::__forced_unwind&) {
       throw;
     } catch (...) {
-      // The callable itself could not be decoded; run_items throws nothing else.
+      // run_items throws what fail() does: the worker ends under that item. Else the callable could
+      // not be decoded.
+      if (decoded) throw;
       while (task.claim(from, to)) {
         for (std::uint32_t k = from; k < to; ++k) {
           if (!task.starts(k)) return;
