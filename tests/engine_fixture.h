@@ -124,6 +124,8 @@ class engine_test : public ::testing::Test {
     engine_options options;
     options.processes = static_cast<int>(workers);
     options.quota = quota;
+    options.max_pending = max_pending;
+    options.max_pending_bytes = max_pending_bytes;
     options.own_process = [] { return true; };
     pool = std::make_shared<engine>(std::move(made), std::move(options));
     pool->start();
@@ -180,6 +182,10 @@ class engine_test : public ::testing::Test {
       return call.ready();
     }));
   }
+
+  // Set before make().
+  std::size_t max_pending = 0;
+  std::size_t max_pending_bytes = 0;
 
   fake_backend* fake = nullptr;
   std::shared_ptr<engine> pool;
