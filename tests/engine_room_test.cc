@@ -70,6 +70,7 @@ class submitter {
   [[nodiscard]] bool over() const { return over_; }
   /// "submitted", or what was thrown.
   std::string end() {
+    if (!eventually([this] { return over_.load(); }, 20s)) return "waits for ever";
     join();
     return ended_with_;
   }
@@ -92,7 +93,14 @@ class engine_room_test : public engine_test {
  protected:
   using kind = submitter::kind;
 
-  std::unique_ptr<submitter> start(const kind& k) { return std::make_unique<submitter>(*pool, k); }
+  void TearDown() override {
+    if (pool) pool->terminate();
+    started_.clear();
+    engine_test::TearDown();
+  }
+  std::shared_ptr<submitter> start(const kind& k) {
+    return started_.emplace_back(std::make_shared<submitter>(*pool, k));
+  }
   /// A pool of one worker that holds as much as it may: `bound` items of one call.
   std::shared_ptr<recorder> fill(std::size_t bound, std::size_t chunk = 1) {
     max_pending = bound;
@@ -114,6 +122,15 @@ class engine_room_test : public engine_test {
     ASSERT_TRUE(eventually([&] { return fake->held(0) != 0; }));
     fake->finish(0);
   }
+  /// A thread that waits for the call, and drives meanwhile.
+  std::thread driver_for(const std::shared_ptr<recorder>& call) {
+    std::thread made([this, call] { wait(*call, 20s); });
+    EXPECT_TRUE(eventually([&] { return fake->waiting(); }));
+    return made;
+  }
+
+ private:
+  std::vector<std::shared_ptr<submitter>> started_;  // what waits when a test fails ends with it
 };
 
 // ---- how much -----------------------------------------------------------------------------------
@@ -200,7 +217,7 @@ TEST_F(engine_room_test, a_stream_neither_waits_nor_takes_room) {
 
 TEST_F(engine_room_test, who_came_first_goes_first) {
   auto full = fill(1);
-  std::vector<std::unique_ptr<submitter>> line;
+  std::vector<std::shared_ptr<submitter>> line;
   for (std::uint32_t i = 1; i <= 5; ++i) {
     line.push_back(start({.one_chunk = i % 2 == 0, .first = i}));
     ASSERT_TRUE(line.back()->waits(*fake));
@@ -244,6 +261,19 @@ TEST_F(engine_room_test, one_that_leaves_the_line_lets_the_next_one_in) {
   EXPECT_EQ(large->end(), "closed");
   EXPECT_EQ(small->end(), "submitted");
   work_off(*small->call, {0});
+}
+
+TEST_F(engine_room_test, and_so_does_one_whose_time_is_over) {
+  auto full = fill(4, 2);
+  std::thread driver = driver_for(full);  // so that those in line are woken by name
+  auto large = start({.items = 4, .chunk = 4, .one_chunk = true, .limits = {.deadline = 300ms}});
+  ASSERT_TRUE(large->waits(*fake, 4) || large->over());
+  auto small = start({});
+  finish_one();
+  EXPECT_EQ(large->end(), "too late");
+  EXPECT_EQ(small->end(), "submitted");
+  work_off(*small->call, {0});
+  driver.join();
 }
 
 // ---- where room comes from ----------------------------------------------------------------------
@@ -388,18 +418,23 @@ TEST_F(engine_room_test, a_deadline_counts_while_its_call_waits) {
 }
 
 TEST_F(engine_room_test, a_call_that_has_failed_fast_waits_no_more) {
-  max_pending = 2;
+  max_pending = 4;
   make(2, 1);
+  auto full = submit(2, 2);
+  fake->claim(0, 2);
+  fake->up(1);
   auto s = start({.items = 6, .fail_fast = true});
   ASSERT_TRUE(s->waits(*fake, 3));
-  auto other = start({.items = 2, .chunk = 2});
-  ASSERT_TRUE(other->waits(*fake, 2));
-  fake->die(0, 0);
+  auto large = start({.items = 4, .chunk = 4});
+  ASSERT_TRUE(large->waits(*fake, 4));
+  ASSERT_TRUE(eventually([&] { return fake->held(1) != 0; }));
+  fake->finish(1);
+  ASSERT_TRUE(s->waits(*fake, 4)) << "its third is in, and its fourth behind the large one";
+  ASSERT_TRUE(eventually([&] { return fake->held(1) != 0; }));
+  fake->die(1, 0);
   EXPECT_EQ(s->end(), "submitted");
-  EXPECT_EQ(s->call->count("cancelled"), 5u);
-  EXPECT_EQ(other->end(), "submitted");
-  fake->up(1);
-  work_off(*other->call, {1});
+  EXPECT_EQ(s->call->count("cancelled") + s->call->count(""), 4u);
+  EXPECT_TRUE(large->waits(*fake, 4)) << "two are pending";
 }
 
 TEST_F(engine_room_test, termination_sends_everybody_home) {
@@ -411,6 +446,25 @@ TEST_F(engine_room_test, termination_sends_everybody_home) {
   pool->terminate();
   EXPECT_EQ(apply->end(), "terminated");
   EXPECT_EQ(map->end(), "terminated");
+}
+
+TEST_F(engine_room_test, termination_does_not_wait_for_results_that_are_being_read) {
+  max_pending = 1;
+  make(1, 1);
+  std::atomic<bool> open{false};
+  auto full = std::make_shared<recorder>();
+  full->gate = [&] { EXPECT_TRUE(eventually([&] { return open.load(); }, 20s)); };
+  submit(full, 1, 1);
+  std::thread driver = driver_for(full);
+  auto s = start({.one_chunk = true});
+  ASSERT_TRUE(s->waits(*fake));
+  finish_one();
+  ASSERT_TRUE(eventually([&] { return !fake->waiting(); }));
+  pool->terminate();
+  EXPECT_EQ(s->end(), "terminated");
+  EXPECT_FALSE(open);
+  open = true;
+  driver.join();
 }
 
 TEST_F(engine_room_test, a_pool_that_breaks_says_why) {

@@ -234,7 +234,6 @@ void engine::account(delivery& d) {
     c.fail_fast = false;
     c.end = call_end::cancelled;
     drop_unstarted(d.call);
-    dismiss([&](const line_place& p) { return p.call_ == d.call; });
   }
   settle(d.call);
 }
@@ -341,6 +340,7 @@ std::size_t engine::drop_unstarted(call_id id) {
   for (task_id t : scheduler_.tasks_of(id))
     if (!scheduler_[t].queued) take_back(t);
   std::erase_if(set_aside_, [&](const auto& a) { return scheduler_[a.second].call == id; });
+  dismiss([&](const line_place& p) { return p.call_ == id; });
   std::size_t dropped = 0;
   std::exception_ptr error;
   for (task_id t : scheduler_.tasks_of(id)) {

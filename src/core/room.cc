@@ -36,14 +36,13 @@ void engine::await_room(lock& l, line_place& p, const encoded& e, std::optional<
   p.call_ = id;
   p.items_ = e.items;
   p.bytes_ = bytes;
-  const bool told = wait_locked(l, p, options.until);
+  // An open call's deadline ends it as a whole, and this with it.
+  const bool told = wait_locked(l, p, id ? never : options.until);
   if (state_ == state::terminated) throw pool_terminated();
   if (state_ == state::broken) refuse();
-  if (told) return;
-  if (!id)
+  if (!told)
     throw task_timeout(task_timeout::kind_type::deadline, options.limits->deadline, options.place,
                        0);
-  keep_limits(clock::now());  // the call's deadline: what it has not queued yet fails with the rest
 }
 
 void engine::let_in() noexcept {
