@@ -118,14 +118,10 @@ class engine_test : public ::testing::Test {
   static constexpr const char* by_0 = "done by 1000";
   static constexpr const char* by_1 = "done by 1001";
 
-  void make(std::uint32_t workers, std::uint32_t up, std::uint32_t quota = 0) {
-    engine_options options;
-    options.quota = quota;
-    make(workers, up, std::move(options));
-  }
-  void make(std::uint32_t workers, std::uint32_t up, engine_options options) {
+  void make(std::uint32_t workers, std::uint32_t up) {
     auto made = std::make_unique<fake_backend>(workers);
     fake = made.get();
+    engine_options options = asked;
     options.processes = static_cast<int>(workers);
     options.own_process = [] { return true; };
     pool = std::make_shared<engine>(std::move(made), std::move(options));
@@ -183,6 +179,9 @@ class engine_test : public ::testing::Test {
       return call.ready();
     }));
   }
+
+  // Set before make().
+  engine_options asked;  // but for what make() says itself
 
   fake_backend* fake = nullptr;
   std::shared_ptr<engine> pool;

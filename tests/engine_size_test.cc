@@ -7,17 +7,6 @@ namespace {
 
 class engine_size : public engine_test {
  protected:
-  static engine_options idle_after(std::chrono::nanoseconds time, std::uint32_t least) {
-    engine_options o;
-    o.idle_timeout = time;
-    o.min_processes = least;
-    return o;
-  }
-  static engine_options old_at(std::chrono::nanoseconds age) {
-    engine_options o;
-    o.max_worker_age = age;
-    return o;
-  }
   /// The items of what worker w holds, as first item and count.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> tasks_of(worker_id w) {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> all;
@@ -120,7 +109,9 @@ TEST_F(engine_size, one_too_many_that_comes_up_later_leaves_at_once) {
 }
 
 TEST_F(engine_size, idle_workers_leave_at_their_time_and_then_nothing_is_due) {
-  make(2, 2, idle_after(30ms, 1));
+  asked.idle_timeout = 30ms;
+  asked.min_processes = 1;
+  make(2, 2);
   ASSERT_TRUE(eventually([&] { return fake->wanted() == 1; }));
   EXPECT_EQ(fake->told_to_leave().size(), 1u);
   settle();
@@ -129,7 +120,8 @@ TEST_F(engine_size, idle_workers_leave_at_their_time_and_then_nothing_is_due) {
 }
 
 TEST_F(engine_size, work_brings_as_many_back_as_it_needs) {
-  make(4, 4, idle_after(1ms, 0));
+  asked.idle_timeout = 1ms;
+  make(4, 4);
   ASSERT_TRUE(eventually([&] { return fake->wanted() == 0; }));
   ASSERT_EQ(fake->told_to_leave().size(), 4u);
   for (worker_id w = 0; w < 4; ++w) fake->die(w, 0, false, 0);
@@ -147,7 +139,8 @@ TEST_F(engine_size, work_brings_as_many_back_as_it_needs) {
 }
 
 TEST_F(engine_size, the_old_leave_one_after_the_other) {
-  make(2, 2, old_at(10ms));
+  asked.max_worker_age = 10ms;
+  make(2, 2);
   ASSERT_TRUE(eventually([&] { return fake->told_to_leave().size() == 1; }));
   const worker_id first = fake->told_to_leave().front();
   settle();

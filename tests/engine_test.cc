@@ -169,7 +169,8 @@ TEST_F(engine_test, the_place_of_a_dead_worker_is_free_only_once_its_reply_has_b
 }
 
 TEST_F(engine_test, one_that_retires_in_the_middle_leaves_the_rest_to_others) {
-  make(2, 1, 3);
+  asked.quota = 3;
+  make(2, 1);
   auto call = submit(8, 4);
   fake->claim(0, 3);
   fake->retire(0, 3);

@@ -148,6 +148,7 @@ inline std::vector<known_type> known_types() {
       TYPE(procpool::pool_terminated),
       TYPE(procpool::pool_closed),
       TYPE(procpool::pool_broken, "words"),
+      TYPE(procpool::pool_full),
       TYPE(procpool::initializer_failed, "words"),
       TYPE(procpool::serialization_error, "words"),
       TYPE(procpool::remote_error, "some_type: words"),

@@ -82,6 +82,17 @@ class pool_closed : public error {
   using error::error;
 };
 
+/// The pool holds as much as pool_options::max_pending or max_pending_bytes allows, and the call
+/// must not wait: task_options::when_full says so, or it was made where waiting would keep the pool
+/// from making room (in a callback; under a task of an in_process pool). Nothing of the call runs
+/// any more.
+class pool_full : public error {
+ public:
+  pool_full()
+      : error("procpool: the pool is full: max_pending or max_pending_bytes allows no more") {}
+  using error::error;
+};
+
 /// The pool cannot run tasks any more, by no fault of a task: its zygote (the process that makes
 /// workers) was killed, or the system lets it make no worker. Every pending result and every later
 /// submit fails with this; what is known of the reason is nested (std::rethrow_if_nested).

@@ -89,6 +89,12 @@ struct worker_limits {
   std::optional<std::size_t> core = {};
 };
 
+/// What a call does that finds no room in a bounded pool (pool_options::max_pending).
+enum class when_full {
+  wait,  ///< until there is room; those that wait are let in in the order they came
+  fail,  ///< throws pool_full
+};
+
 struct pool_options {
   /// Workers. 0: the CPUs this process may use, which is its affinity, and no more than its
   /// cgroup's cpu.max rounded up; the environment variable PROCPOOL_PROCESSES, when set, says
@@ -133,6 +139,14 @@ struct pool_options {
   std::size_t max_memory_per_child = 0;
   /// Of each worker; not in an in_process pool.
   worker_limits limits = {};
+  /// Items that are submitted and without their outcome, at most; 0: no bound. A call that finds no
+  /// room waits (task_options::when_full); a map goes in message by message. Beyond it each thread
+  /// that waits has one encoded message in its hand. Streams have a bound of their own, buffersize:
+  /// their items do not count and never wait.
+  std::size_t max_pending = 0;
+  /// Bytes of such items' encoded arguments, at most; 0: no bound. A message that is larger by
+  /// itself goes alone.
+  std::size_t max_pending_bytes = 0;
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).
@@ -165,6 +179,9 @@ struct task_options {
   std::chrono::nanoseconds deadline{0};
   /// How an item of this call is stopped; nothing: as pool_options::stop_steps says.
   std::optional<procpool::stop_steps> stop_steps = {};
+  /// For a pool with max_pending or max_pending_bytes. The deadline counts while a call waits: an
+  /// apply that is still waiting then throws task_timeout.
+  procpool::when_full when_full = procpool::when_full::wait;
 };
 
 }  // namespace procpool

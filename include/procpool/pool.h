@@ -83,7 +83,8 @@ class pool {
       return {};
   }
 
-  /// The same without waiting.
+  /// The same without waiting for the result; only for room, in a bounded pool
+  /// (pool_options::max_pending).
   template <class F, class... A>
   requires detail::callable_first<F>
   auto apply_async(F f, A&&... args) {
@@ -120,6 +121,8 @@ class pool {
       return {};
   }
 
+  /// Returns when the whole input has been read and encoded; of a bounded pool
+  /// (pool_options::max_pending) that is when the last of it has found room.
   template <class F, class... Rs>
   requires detail::callable_first<F>
   auto map_async(F f, Rs&&... ranges) {

@@ -63,6 +63,7 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   c.place = options.place;
   c.open = true;
   c.fail_fast = options.fail_fast;
+  c.bounded = bounded(options);
   if (options.limits != nullptr) note_limits(id, options);
   access::call(*call) = id + 1;
   ++open_calls_;
@@ -71,18 +72,20 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
 
 // How many items the next parcel gets. Idle workers take un-started items from busy ones, so chunks
 // may be as large as is good for the data: a few for each worker, but no more bytes than a cache
-// holds.
+// holds. Where the items that are pending are bounded, each worker gets two chunks of those.
 std::size_t engine::chunk_for(call_id id, const detail::call_options& options, std::size_t expected,
                               std::size_t so_far, std::size_t item_bytes) const {
   constexpr std::size_t most_bytes = std::size_t{256} * 1024;
-  constexpr std::size_t most_items = (1u << 23);
   constexpr std::size_t first_guess = 4096;
+  const std::size_t bound = options_.max_pending;
+  const std::size_t most_items = bound == 0 ? (1u << 23) : std::min<std::size_t>(bound, 1u << 23);
   if (options.chunksize != 0) return std::min(options.chunksize, most_items);
   const std::size_t workers = most_;
   std::size_t most =
       so_far == 0 ? first_guess
                   : std::max<std::size_t>(1, most_bytes / std::max<std::size_t>(1, item_bytes));
   most = std::min(most, most_items);
+  if (bound != 0) most = std::min(most, std::max<std::size_t>(1, bound / (2 * workers)));
   if (expected == detail::source::unknown)
     return std::clamp<std::size_t>(so_far / (2 * workers), 1, most);
   std::size_t chunk = (expected + 4 * workers - 1) / (4 * workers);
@@ -94,16 +97,26 @@ std::size_t engine::chunk_for(call_id id, const detail::call_options& options, s
   return std::clamp<std::size_t>(chunk, 1, most);
 }
 
-std::unique_ptr<parcel> engine::encode(detail::source& input, std::size_t most,
-                                       const detail::call_options& options, std::size_t& items) {
-  auto p = std::make_unique<parcel>(*backend_);
-  parcel_writer out(*p);
+engine::encoded engine::encode(detail::source& input, std::size_t most,
+                               const detail::call_options& options) {
+  encoded e{std::make_unique<parcel>(*backend_)};
+  parcel_writer out(*e.bytes);
   input.head(out);
   out.align(detail::record_alignment);
-  items = input.encode(out, most);
+  if (options.bounded && options_.max_pending_bytes != 0) {
+    // Nobody knows how large the next item is: one at a time, until it is a worker's share.
+    const std::size_t share = options_.max_pending_bytes / (2 * std::size_t{most_});
+    do {
+      e.ended = input.encode(out, 1) == 0;
+      if (!e.ended) ++e.items;
+    } while (!e.ended && e.items < most && out.size() < share);
+  } else {
+    e.items = input.encode(out, most);
+    e.ended = e.items < most;
+  }
   out.finish();
-  if (options.state != nullptr) p->state = *options.state;
-  return p;
+  if (options.state != nullptr) e.bytes->state = *options.state;
+  return e;
 }
 
 std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
@@ -118,39 +131,47 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
       lock l(mutex_);
       want = chunk_for(id, options, expected, total, item_bytes);
     }
-    std::size_t n = 0;
-    auto p = encode(input, want, options, n);
+    encoded e = encode(input, want, options);
+    const std::size_t n = e.items;
+    const bool ended = e.ended;
     if (n != 0) {
-      item_bytes = p->bytes().size() / n;
+      item_bytes = e.bytes->bytes().size() / n;
       call->extend(total + n);
       lock l(mutex_);
-      enqueue(id, std::move(p), total, n);
+      line_place in_line(*this, l);
+      if (bounded(options)) await_room(l, in_line, e, id, options);
+      enqueue(id, std::move(e), total);
       drop_if_stopped(id);
       pump(clock::now());
       total += n;
     }
-    if (n < want) return total;
+    if (ended) return total;
   }
 }
 
-void engine::enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, std::size_t count) {
+void engine::enqueue(call_id id, encoded e, std::size_t first) {
   if (state_ == state::terminated) throw pool_terminated();
   if (state_ == state::broken) refuse();
-  task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(count));
+  task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(e.items));
   if (parcels_.size() <= task) parcels_.resize(task + 1);
-  p->base = first;
-  p->users = 1;
-  p->epoch = publications_.joined();
-  parcels_[task] = p.release();
-  calls_[id].items += count;
-  calls_[id].remaining += count;
+  e.bytes->base = first;
+  e.bytes->users = 1;
+  e.bytes->epoch = publications_.joined();
+  call_record& c = calls_[id];
+  c.items += e.items;
+  c.remaining += e.items;
+  if (c.bounded) {
+    pending_items_ += e.items;
+    pending_bytes_ += e.bytes->counted = e.bytes->bytes().size();
+  }
+  parcels_[task] = e.bytes.release();
 }
 
 std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
                                 const detail::entry_point& entry, detail::source& input,
                                 const detail::call_options& options) {
-  std::size_t n = 0;
-  auto p = encode(input, options.chunksize, options, n);
+  encoded e = encode(input, options.chunksize, options);
+  const std::size_t n = e.items;
   if (n != 0) call->extend(n);
   l.lock();
   if (n == 0) {
@@ -158,8 +179,10 @@ std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& c
     if (options.place == 0 && state_ != state::running) refuse();
     return 0;
   }
+  line_place in_line(*this, l);
+  if (bounded(options)) await_room(l, in_line, e, std::nullopt, options);
   call_id id = open_call(call, entry, options);
-  enqueue(id, std::move(p), 0, n);
+  enqueue(id, std::move(e), 0);
   calls_[id].open = false;
   return n;
 }
@@ -188,6 +211,7 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
       calls_[id].end = call_end::cancelled;
       drop_unstarted(id);
       settle(id);
+      let_in();
       throw;
     }
     l.lock();
@@ -363,6 +387,7 @@ void engine::abandon(detail::batch& call) {
   calls_[id].end = call_end::cancelled;
   drop_unstarted(id);
   settle(id);
+  let_in();
 }
 
 void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) {
@@ -406,8 +431,13 @@ void engine::withdraw(const detail::published_name& name) {
 void engine::close() {
   check_process();
   lock l(mutex_);
+  close_locked();
+}
+
+void engine::close_locked() {
   if (state_ != state::running) return;
   state_ = state::closed;
+  dismiss([](const line_place& p) { return !p.call_; });
   maybe_retire();
 }
 
@@ -454,10 +484,7 @@ void engine::shut_down(bool now) noexcept {
     terminate();
   } else {
     lock l(mutex_);
-    if (state_ == state::running) {
-      state_ = state::closed;
-      maybe_retire();
-    }
+    close_locked();
   }
   if (std::this_thread::get_id() == background_id_) {
     // Destroyed by a callback: the thread keeps the engine until the workers are gone.

@@ -58,6 +58,9 @@ struct engine_options {
   std::chrono::nanoseconds idle_timeout{0};
   std::uint32_t min_processes = 0;
   std::chrono::nanoseconds max_worker_age{0};
+  /// As pool_options has them; 0: no bound.
+  std::size_t max_pending = 0;
+  std::size_t max_pending_bytes = 0;
   /// True while this is the process that made the engine.
   std::function<bool()> own_process;
 };
@@ -123,6 +126,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     std::size_t place = 0;      // of the first one in the user's input
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;
+    bool bounded = false;  // its items take room
     bool dropped = false;  // nobody wants the results
     call_end end = call_end::none;
     std::shared_ptr<call_limits> limits;  // null: none
@@ -148,19 +152,42 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool dug = false;  // the worker is gone
   };
 
+  /// Some items of a call, encoded.
+  struct encoded {
+    std::unique_ptr<parcel> bytes;
+    std::size_t items = 0;
+    bool ended = false;  // the input has no more
+  };
+  /// A parcel's place in the line for room, while its submitter waits; see room.cc. Lives under the
+  /// lock. Room that was kept for it is free again when it goes: the parcel is queued then, and
+  /// counted, or never will be.
+  class line_place final : public detail::completion {
+   public:
+    line_place(engine& owner, lock& held) noexcept : owner_(owner), held_(held) {}
+    ~line_place();
+
+   private:
+    friend class engine;
+    engine& owner_;
+    lock& held_;
+    std::optional<call_id> call_;  // nothing: not opened yet
+    std::size_t items_ = 0;        // 0: it never stood in line
+    std::size_t bytes_ = 0;
+    bool kept_ = false;  // room is
+  };
+
   // engine.cc: submitting, waiting, stopping
   void check_process() const;
   [[noreturn]] void refuse() const;
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
-  std::unique_ptr<parcel> encode(detail::source& input, std::size_t most,
-                                 const detail::call_options& options, std::size_t& items);
+  encoded encode(detail::source& input, std::size_t most, const detail::call_options& options);
   std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
                          detail::source& input, const detail::call_options& options);
   [[nodiscard]] std::size_t chunk_for(call_id id, const detail::call_options& options,
                                       std::size_t expected, std::size_t so_far,
                                       std::size_t item_bytes) const;
-  void enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, std::size_t count);
+  void enqueue(call_id id, encoded e, std::size_t first);
   /// Encodes one chunk, then, under the lock that is left held, opens the call and queues it.
   std::size_t enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, detail::source& input,
@@ -169,7 +196,27 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void make_ready(detail::completion& what);
   void hand_over();
   void not_from_callback() const;
+  void close_locked();
   void stop_background() noexcept;
+
+  // room.cc: max_pending and max_pending_bytes
+  [[nodiscard]] bool bounded(const detail::call_options& options) const noexcept {
+    return options.bounded && (options_.max_pending != 0 || options_.max_pending_bytes != 0);
+  }
+  [[nodiscard]] bool fits(std::size_t items, std::size_t bytes) const noexcept;
+  /// Returns when there is room for `e`, which is to be queued before the lock is let go of; or
+  /// when its call has ended, and it will be dropped.
+  void await_room(lock& l, line_place& p, const encoded& e, std::optional<call_id> id,
+                  const detail::call_options& options);
+  /// Keeps room for the first in line, as many as fit, and wakes them.
+  void let_in() noexcept;
+  /// Sends some away from the line: what they wait for is not room any more.
+  void dismiss(const std::function<bool(const line_place&)>& which);
+  /// So many items of the call have their outcome.
+  void have_outcomes(call_record& c, std::size_t items) noexcept {
+    c.remaining -= items;
+    if (c.bounded) pending_items_ -= items;
+  }
 
   // loop.cc: what happens between backend, scheduler and batches
   /// True: something has happened.
@@ -282,6 +329,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::multimap<clock::time_point, task_id> set_aside_;   // to be run again, when
   std::vector<clock::time_point> look_at_;                // by worker: when to look what it runs
   clock::time_point next_look_ = never;                   // no later than the first of those
+  std::size_t pending_items_ = 0;  // of bounded calls, without their outcome; and kept room
+  std::size_t pending_bytes_ = 0;  // of their parcels; and kept room
+  std::deque<line_place*> line_;   // who waits for room, first come first
   std::size_t open_calls_ = 0;
   std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;

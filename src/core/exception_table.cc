@@ -284,6 +284,7 @@ constinit const std::array table{
     text<pool_terminated>(),
     text<pool_closed>(),
     text<pool_broken>(),
+    text<pool_full>(),
     text<initializer_failed>(),
     plain<wrong_process>(),
 };

@@ -64,6 +64,8 @@ void engine::check_limits(const detail::call_options& options) const {
                                 "; it must be 0 or more");
   if (o.retry_on < retry_on::death || o.retry_on > retry_on::both)
     throw std::invalid_argument("procpool: task_options.retry_on has no such value");
+  if (o.when_full < when_full::wait || o.when_full > when_full::fail)
+    throw std::invalid_argument("procpool: task_options.when_full has no such value");
   if (o.stop_steps) check(*o.stop_steps);
   if ((o.timeout.count() != 0 || o.deadline.count() != 0) && !backend_->can_hold())
     throw std::system_error(ENOSYS, std::system_category(),

@@ -234,7 +234,7 @@ void engine::account(delivery& d) {
   if (!d.batch) return;
   call_record& c = calls_[d.call];
   if (c.batch != d.batch) return;  // failed as a whole while its reply was being read
-  c.remaining -= d.outcomes;
+  have_outcomes(c, d.outcomes);
   if (d.failed != 0 && c.fail_fast) {
     c.fail_fast = false;
     c.end = call_end::cancelled;
@@ -253,6 +253,7 @@ void engine::pump(clock::time_point now) {
       take(std::get<scheduler::take>(*d));
   }
   backend_->flush();
+  let_in();
   size_to_work();
   wake_by(std::min({scheduler_.deadline(), limits_due(), size_due_}));
 }
@@ -318,6 +319,7 @@ void engine::share_parcel(task_id from, task_id to) {
 void engine::leave_parcel(parcel* p) noexcept {
   if (--p->users != 0) return;
   publications_.left(p->epoch);
+  pending_bytes_ -= p->counted;
   delete p;
 }
 
@@ -338,7 +340,7 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
   call_record& c = calls_[t.call];
   if (c.batch) {
     if (!c.dropped) c.batch->fail(t.first, t.count, error);
-    c.remaining -= t.count;
+    have_outcomes(c, t.count);
   }
   forget(id);
 }
@@ -347,6 +349,7 @@ std::size_t engine::drop_unstarted(call_id id) {
   for (task_id t : scheduler_.tasks_of(id))
     if (!scheduler_[t].queued) take_back(t);
   std::erase_if(set_aside_, [&](const auto& a) { return scheduler_[a.second].call == id; });
+  dismiss([&](const line_place& p) { return p.call_ == id; });
   std::size_t dropped = 0;
   std::exception_ptr error;
   for (task_id t : scheduler_.tasks_of(id)) {
@@ -392,6 +395,7 @@ void engine::settle(call_id id) {
 void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
   stops_.clear();
   set_aside_.clear();
+  dismiss([](const line_place&) { return true; });
   for (call_id id = 0; id < calls_.size(); ++id) {
     call_record& c = calls_[id];
     if (c.entry == nullptr) continue;

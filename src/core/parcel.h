@@ -30,6 +30,7 @@ class parcel {
   std::size_t base = 0;     // the call's item that is the parcel's first
   std::uint32_t users = 0;  // tasks that read it; guarded by the engine's lock
   std::uint64_t epoch = 0;  // see publications
+  std::size_t counted = 0;  // of its bytes, against max_pending_bytes
   std::shared_ptr<const detail::published> state;  // what its tasks read, or null
 
  private:

@@ -32,6 +32,7 @@ struct call_options {
   std::size_t chunksize = 0;  ///< items a message; 0: the engine chooses
   bool fail_fast = false;
   bool one_chunk = false;  ///< no more than `chunksize` items, in one message
+  bool bounded = true;     ///< false: pool_options::max_pending is not for it
   std::size_t place = 0;   ///< of the first item in the input as the user sees it
   /// The user's, for limits and retries. Null: there are none.
   const task_options* limits = nullptr;
@@ -53,9 +54,10 @@ class engine {
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// Encodes all of `input` on this thread and queues it; returns how many items that were. Throws
-  /// pool_closed, or why the pool is broken; what input throws (everything already queued of this
-  /// call is dropped then).
+  /// Encodes all of `input` on this thread and queues it, waiting for room where the pool is
+  /// bounded; returns how many items that were. Throws pool_closed, or why the pool is broken;
+  /// pool_full, task_timeout, pool_terminated instead of waiting (longer); what input throws.
+  /// Everything already queued of this call is dropped then.
   virtual std::size_t submit(const std::shared_ptr<batch>& call, const entry_point& entry,
                              source& input, const call_options& options) = 0;
   /// submit(), then wait without end: the shortest way there and back.

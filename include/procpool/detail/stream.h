@@ -110,6 +110,7 @@ class stream : public stream_state<R> {
     std::size_t want = std::min(chunk_, room());
     call_options options{.chunksize = want,
                          .one_chunk = true,
+                         .bounded = false,
                          .place = taken_,
                          .limits = &options_,
                          .until = until_};
