@@ -30,6 +30,7 @@
 #include "procpool/options.h"
 #include "procpool/result.h"
 #include "procpool/shared.h"
+#include "procpool/stats.h"
 
 namespace procpool {
 namespace detail {
@@ -255,6 +256,12 @@ class pool {
 
   /// Workers the pool keeps.
   [[nodiscard]] int processes() const { return engine_->processes(); }
+  /// What it has done so far; after terminate() and join() the numbers stand still.
+  [[nodiscard]] pool_stats stats() const { return engine_->stats(); }
+  /// Its workers, by place, and what each is at. A place whose worker has ended and not been
+  /// replaced yet is left out; after join() there is none. An in_process pool has one, this
+  /// process.
+  [[nodiscard]] std::vector<worker_info> workers() const { return engine_->workers(); }
   /// <procpool::pool state=running processes=4>
   [[nodiscard]] std::string to_string() const { return engine_->to_string(); }
   template <class Char, class Traits>

@@ -19,6 +19,7 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
       scheduler_(backend_->workers(), backend_->room(), options_.quota),
       graves_(backend_->workers()),
       stops_(backend_->workers()),
+      ledger_(backend_->workers()),
       look_at_(backend_->workers(), never) {}
 
 // A task that was taken back whole stands in a worker's ring until that worker passes it: the last
@@ -139,6 +140,7 @@ void engine::enqueue(call_id id, std::unique_ptr<parcel> p, std::size_t first, s
   p->users = 1;
   p->epoch = publications_.joined();
   parcels_[task] = p.release();
+  ledger_.submitted(count);
   calls_[id].items += count;
   calls_[id].remaining += count;
 }

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/ledger.h"
 #include "core/parcel.h"
 #include "core/publications.h"
 #include "core/publish.h"
@@ -28,6 +29,7 @@
 #include "core/stopper.h"
 #include "procpool/detail/engine.h"
 #include "procpool/options.h"
+#include "procpool/stats.h"
 
 namespace procpool::detail {
 
@@ -88,6 +90,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void shut_down(bool now) noexcept override;
   [[nodiscard]] int processes() const override { return options_.processes; }
   [[nodiscard]] std::string to_string() const override;
+  [[nodiscard]] pool_stats stats() const override;
+  [[nodiscard]] std::vector<worker_info> workers() const override;
 
  private:
   using lock = std::unique_lock<std::mutex>;
@@ -164,6 +168,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void hand_over();
   void not_from_callback() const;
   void stop_background() noexcept;
+  /// Not terminated, not broken.
+  [[nodiscard]] bool at_work() const noexcept {
+    return state_ == state::running || state_ == state::closed;
+  }
 
   // loop.cc: what happens between backend, scheduler and batches
   /// True: something has happened.
@@ -230,6 +238,11 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// `error` with the item's earlier failures nested. True: it is to be tried again.
   bool to_be_retried(call_id id, std::size_t item, mishap what, std::exception_ptr& error);
   void try_again(task_id id, clock::time_point now);
+  // insight.cc: what it tells of itself
+  [[nodiscard]] worker_info describe(worker_id worker, const worker_process& process) const;
+  [[nodiscard]] worker_state state_of(worker_id worker, worker_process::stage at) const;
+  void describe_item(worker_id worker, worker_info& info) const;
+
   static mishap mishap_of(const stopper::order& o) noexcept {
     return o.why == stop_reason::timeout ? mishap::timeout : mishap::none;
   }
@@ -256,6 +269,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   id_source ids_;
   std::vector<grave> graves_;  // by worker
   stopper stops_;
+  ledger ledger_;
   std::set<std::pair<clock::time_point, call_id>> ends_;  // calls' deadlines
   std::multimap<clock::time_point, task_id> set_aside_;   // to be run again, when
   std::vector<clock::time_point> look_at_;                // by worker: when to look what it runs

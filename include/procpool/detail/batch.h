@@ -109,7 +109,7 @@ struct entry_point {
   std::uint64_t magic;
   std::uint64_t type;  ///< hash of the call shape's full type name
   void (*run)(task_run&);
-  const char* name;
+  const char* name;  ///< of the callable's type
 };
 
 // ---- replies ------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@
 
 namespace procpool {
 struct pool_options;
+struct pool_stats;
 struct task_options;
+struct worker_info;
 }  // namespace procpool
 
 namespace procpool::detail {
@@ -106,6 +108,8 @@ class engine {
 
   [[nodiscard]] virtual int processes() const = 0;
   [[nodiscard]] virtual std::string to_string() const = 0;
+  [[nodiscard]] virtual pool_stats stats() const = 0;
+  [[nodiscard]] virtual std::vector<worker_info> workers() const = 0;
 
  protected:
   engine() = default;
