@@ -77,6 +77,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   o.processes = processes;
   o.caller_runs = options.start_method == start_method::in_process;
   o.stop_steps = options.stop_steps;
+  o.on_unobserved = options.on_unobserved_error;
   o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;

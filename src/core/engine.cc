@@ -296,21 +296,25 @@ void engine::make_ready(detail::completion& what) {
   }
 }
 
+std::unique_ptr<detail::continuation> engine::attach(detail::completion& what,
+                                                     std::unique_ptr<detail::continuation> next) {
+  if (!what.ready()) {
+    access::then(what) = std::move(next);
+    return nullptr;
+  }
+  if (options_.caller_runs || stop_) return next;
+  callbacks_.push_back(std::move(next));
+  backend_->interrupt();
+  return nullptr;
+}
+
 void engine::then(detail::completion& what, std::unique_ptr<detail::continuation> next) {
   check_process();
   {
     lock l(mutex_);
-    if (!what.ready()) {
-      access::then(what) = std::move(next);
-      return;
-    }
-    if (!options_.caller_runs && !stop_) {
-      callbacks_.push_back(std::move(next));
-      backend_->interrupt();
-      return;
-    }
+    next = attach(what, std::move(next));
   }
-  next->run();
+  if (next) next->run();
 }
 
 void engine::complete(detail::completion& what) {

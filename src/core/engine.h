@@ -55,6 +55,8 @@ struct engine_options {
   bool caller_runs = false;
   /// How items are stopped whose call does not say.
   procpool::stop_steps stop_steps = {};
+  /// pool_options::on_unobserved_error.
+  std::function<void(std::exception_ptr)> on_unobserved;
   /// True while this is the process that made the engine.
   std::function<bool()> own_process;
 };
@@ -75,6 +77,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   detail::watch_state watch(detail::watched& what) override;
   void unwatch(detail::watched& what) noexcept override;
   void then(detail::completion& what, std::unique_ptr<detail::continuation> next) override;
+  [[nodiscard]] bool reports_unobserved() const noexcept override;
+  void drop(detail::completion& what, std::unique_ptr<detail::continuation> report) override;
+  void unobserved(const std::exception_ptr& error) const noexcept override;
   void complete(detail::completion& what) override;
   bool cancel(detail::batch& call) override;
   bool started(detail::batch& call) override;
@@ -165,6 +170,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
                           const detail::call_options& options);
   bool wait_locked(lock& l, detail::completion& what, clock::time_point deadline);
   void make_ready(detail::completion& what);
+  /// Returns what is to run here and now, without the lock; or null.
+  std::unique_ptr<detail::continuation> attach(detail::completion& what,
+                                               std::unique_ptr<detail::continuation> next);
   void hand_over();
   void not_from_callback() const;
   void stop_background() noexcept;
@@ -238,7 +246,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// `error` with the item's earlier failures nested. True: it is to be tried again.
   bool to_be_retried(call_id id, std::size_t item, mishap what, std::exception_ptr& error);
   void try_again(task_id id, clock::time_point now);
-  // insight.cc: what it tells of itself
+  // insight.cc: what it tells of itself and its workers
   [[nodiscard]] worker_info describe(worker_id worker, const worker_process& process) const;
   [[nodiscard]] worker_state state_of(worker_id worker, worker_process::stage at) const;
   void describe_item(worker_id worker, worker_info& info) const;

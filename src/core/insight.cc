@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The engine's answers to pool::stats() and pool::workers().
+// What the engine tells by itself or when asked: pool::stats(), pool::workers(), and errors that
+// nobody gets.
 #include <algorithm>
 #include <optional>
 
 #include "core/engine.h"
+#include "procpool/error.h"
 
 namespace procpool::core {
+
+// ---- stats and workers --------------------------------------------------------------------------
 
 pool_stats engine::stats() const {
   check_process();
@@ -59,6 +63,45 @@ void engine::describe_item(worker_id worker, worker_info& info) const {
   info.function = c.entry->name;
   info.index = c.place + t.first + item;
   if (known && at->running && timeout_of(id).count() != 0) info.since = at->since;
+}
+
+// ---- errors that nobody gets --------------------------------------------------------------------
+
+namespace {
+
+/// By cancel() or terminate() here; what a task has thrown comes with its remote_info.
+bool brought_about_by_caller(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const task_cancelled& e) {
+    return remote_info::of(e) == nullptr;
+  } catch (const pool_terminated& e) {
+    return remote_info::of(e) == nullptr;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+bool engine::reports_unobserved() const noexcept {
+  return options_.on_unobserved && options_.own_process();
+}
+
+void engine::drop(detail::completion& what, std::unique_ptr<detail::continuation> report) {
+  {
+    lock l(mutex_);
+    if (stop_) return;
+    report = attach(what, std::move(report));
+  }
+  if (report) report->run();
+}
+
+void engine::unobserved(const std::exception_ptr& error) const noexcept {
+  try {
+    if (!brought_about_by_caller(error)) options_.on_unobserved(error);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
+  }
 }
 
 }  // namespace procpool::core

@@ -222,6 +222,8 @@ class any_result {
   virtual completion& done() noexcept = 0;
   /// Only when done().ready().
   [[nodiscard]] virtual bool failed() const noexcept = 0;
+  /// As well, nobody has been given the error.
+  [[nodiscard]] virtual bool unobserved() const noexcept { return failed(); }
   /// What it may be cancelled by; null when it cannot be.
   virtual batch* running() noexcept = 0;
 };
