@@ -101,6 +101,7 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   o.max_worker_age = options.max_worker_age;
   o.max_pending = options.max_pending;
   o.max_pending_bytes = options.max_pending_bytes;
+  o.on_unobserved = options.on_unobserved_error;
   o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;

@@ -114,8 +114,10 @@ TEST_P(surroundings, a_forked_child_cannot_use_this_one) {
     refuses([&] { p->close(); });
     refuses([&] { p->join(); });
     refuses([&] { p->terminate(); });
+    refuses([&] { static_cast<void>(p->stats()); });
+    refuses([&] { static_cast<void>(p->workers()); });
     p.reset();
-    return refused == 7;
+    return refused == 9;
   }));
   EXPECT_EQ(result.get(), 25);  // and none of it did harm here
   EXPECT_EQ(p->apply(square, 3), 9);

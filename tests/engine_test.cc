@@ -99,6 +99,8 @@ TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_wait
   ASSERT_TRUE(pool->wait(*call, detail::engine::clock::now() + 10s));
   EXPECT_EQ(call->all()[0], "bad");
   for (std::size_t i : {1u, 2u}) EXPECT_NE(call->all()[i], "");
+  EXPECT_EQ(pool->stats().failed, 3u);
+  EXPECT_EQ(pool->stats().queued + pool->stats().running, 0u);
   EXPECT_THROW(submit(1, 1), pool_broken);
   EXPECT_TRUE(fake->killed());
 }

@@ -169,6 +169,11 @@ class fake_backend final : public backend {
     return reinterpret_cast<std::uintptr_t>(b.data);
   }
   void withdrawn() noexcept override { ++withdrawals_; }
+  [[nodiscard]] std::optional<worker_process> process_of(worker_id w) const override {
+    std::lock_guard hold(mutex_);
+    return worker_process{1000 + static_cast<int>(w),
+                          is_up_[w] ? worker_process::stage::up : worker_process::stage::starting};
+  }
   void send(worker_id w, const task_message& m) override {
     std::lock_guard hold(mutex_);
     if (failing_send_ > 0 && --failing_send_ == 0) throw std::bad_alloc();

@@ -6,6 +6,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -147,6 +149,17 @@ struct pool_options {
   /// Bytes of such items' encoded arguments, at most; 0: no bound. A message that is larger by
   /// itself goes alone.
   std::size_t max_pending_bytes = 0;
+  /// Called with an error that nobody gets: an async_result was dropped (destroyed, or assigned to)
+  /// that holds one, or comes to hold one later. One that get() threw was got, so was one that
+  /// then()'s on_error was given; any other goes on to the result that then() returned, and one of
+  /// a std::future is that future's. Not for task_cancelled and pool_terminated, which the caller
+  /// has brought about.
+  ///
+  /// It runs as callbacks do: on the pool's own thread, and must not wait for results there; in an
+  /// in_process pool in the thread that drops the result. What it throws is dropped. A result that
+  /// is dropped when its pool is no more is not reported. Empty: nothing is, and dropping a result
+  /// costs nothing.
+  std::function<void(std::exception_ptr)> on_unobserved_error = {};
 };
 
 /// Options of one call; always the first argument: pool.map({.chunksize = 64}, f, xs).

@@ -30,6 +30,7 @@
 #include "procpool/options.h"
 #include "procpool/result.h"
 #include "procpool/shared.h"
+#include "procpool/stats.h"
 
 namespace procpool {
 namespace detail {
@@ -264,6 +265,12 @@ class pool {
   /// Throws std::invalid_argument; std::system_error, and nothing has changed; pool_closed, or why
   /// the pool is broken. An in_process pool has no workers: there it only changes the number.
   void resize(int processes) { engine_->resize(processes); }
+  /// What it has done so far; after terminate() and join() the numbers stand still.
+  [[nodiscard]] pool_stats stats() const { return engine_->stats(); }
+  /// Its workers, by place, and what each is at. A place whose worker has ended and not been
+  /// replaced yet is left out; after join() there is none. An in_process pool has one, this
+  /// process.
+  [[nodiscard]] std::vector<worker_info> workers() const { return engine_->workers(); }
   /// <procpool::pool state=running processes=4>
   [[nodiscard]] std::string to_string() const { return engine_->to_string(); }
   template <class Char, class Traits>

@@ -18,5 +18,6 @@
 #include "procpool/shared.h"        // shared: values that every worker has
 #include "procpool/snapshot_map.h"  // snapshot_map: captures of any kind
 #include "procpool/stacktrace.h"    // where another process was
+#include "procpool/stats.h"         // what a pool has done, and what its workers are at
 #include "procpool/this_worker.h"   // what a task can ask about its worker
 #include "procpool/wait.h"          // waiting for several results

@@ -113,6 +113,26 @@ engine::clock::time_point call_end(const Options& options) {
   return options.deadline.count() == 0 ? engine::never : deadline_after(options.deadline);
 }
 
+/// What a dropped result leaves behind: looks at it when it is there.
+template <class T>
+class last_look final : public continuation {
+ public:
+  last_look(std::shared_ptr<engine> e, std::shared_ptr<result_state<T>> of)
+      : engine_(std::move(e)), of_(std::move(of)) {}
+  void run() noexcept override {
+    if (!of_->unobserved()) return;
+    try {
+      static_cast<void>(of_->take());
+    } catch (...) {
+      engine_->unobserved(std::current_exception());
+    }
+  }
+
+ private:
+  std::shared_ptr<engine> engine_;
+  std::shared_ptr<result_state<T>> of_;
+};
+
 /// A std::future of Ts; see future.h.
 template <class Future, class T>
 inline constexpr bool is_future_of = false;
@@ -125,13 +145,22 @@ class link_to;
 }  // namespace detail
 
 /// A result that is not there yet. Move-only, with one get(), as std::future; dropping it neither
-/// waits nor cancels.
+/// waits nor cancels (pool_options::on_unobserved_error is told of its error, if that is set).
 template <class T>
 class [[nodiscard]] async_result {
  public:
   async_result() = default;  ///< not valid()
   async_result(async_result&&) noexcept = default;
-  async_result& operator=(async_result&&) noexcept = default;
+  async_result& operator=(async_result&& other) noexcept {
+    async_result next(std::move(other));
+    engine_.swap(next.engine_);
+    state_.swap(next.state_);
+    std::swap(cancelled_, next.cancelled_);
+    return *this;
+  }
+  ~async_result() {
+    if (state_ && engine_->reports_unobserved()) drop();
+  }
 
   /// Waits, then returns the value or throws what the task threw (see error.h). Once.
   T get() {
@@ -237,6 +266,15 @@ class [[nodiscard]] async_result {
     auto s = std::move(state_);
     engine_.reset();
     return s->take();
+  }
+  void drop() noexcept {
+    try {
+      detail::completion& when = state_->done();
+      if (when.ready() && !state_->unobserved()) return;
+      auto e = engine_;  // it may be the report that lets go of it
+      e->drop(when, std::make_unique<detail::last_look<T>>(std::move(engine_), std::move(state_)));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory, and nobody to tell
+    }
   }
   template <class F, class E>
   auto chain(F on_value, E on_error);
@@ -356,11 +394,15 @@ class derived_state final : public completion, public result_state<U> {
   completion& done() noexcept override { return *this; }
   batch* running() noexcept override { return nullptr; }
   [[nodiscard]] bool failed() const noexcept override { return !*result_; }
+  [[nodiscard]] bool unobserved() const noexcept override { return failed() && !observed_; }
   U take() override { return std::move(*result_).value(); }
   void set(outcome<U> o) noexcept { result_.emplace(std::move(o)); }
+  /// The error that is to be set was given to on_error.
+  void observed() noexcept { observed_ = true; }
 
  private:
   std::optional<outcome<U>> result_;
+  bool observed_ = false;
 };
 
 template <class T, class F>
@@ -414,6 +456,7 @@ class link_to final : public continuation {
       return error;
     } else if constexpr (std::is_void_v<std::invoke_result_t<OnError&, std::exception_ptr>>) {
       on_error_(error);
+      to_->observed();
       return error;
     } else {
       return result_of([&]() -> U { return static_cast<U>(on_error_(error)); });

@@ -38,6 +38,17 @@ struct task_message {
   bool timed;  ///< look() shall know since when an item runs
 };
 
+/// A worker's process, as whoever keeps it knows it.
+struct worker_process {
+  enum class stage {
+    starting,  ///< worker_up has not been told
+    up,
+    leaving,  ///< was told to leave, or has said that it does
+  };
+  int pid;
+  stage at;
+};
+
 class backend {
  public:
   virtual ~backend() = default;
@@ -59,6 +70,9 @@ class backend {
   /// A published value was taken back: workers let go, before their next task, of what they made of
   /// it. From any thread.
   virtual void withdrawn() noexcept = 0;
+
+  /// Nothing: the place has no worker.
+  [[nodiscard]] virtual std::optional<worker_process> process_of(worker_id worker) const = 0;
 
   /// Queues a task for a worker that is up and has room.
   virtual void send(worker_id worker, const task_message& message) = 0;

@@ -20,8 +20,8 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
       graves_(backend_->workers()),
       most_(static_cast<std::uint32_t>(options_.processes)),
       target_(most_),
-      born_(backend_->workers()),
       stops_(backend_->workers()),
+      ledger_(backend_->workers()),
       look_at_(backend_->workers(), never) {}
 
 // A task that was taken back whole stands in a worker's ring until that worker passes it: the last
@@ -157,6 +157,7 @@ void engine::enqueue(call_id id, encoded e, std::size_t first) {
   e.bytes->base = first;
   e.bytes->users = 1;
   e.bytes->epoch = publications_.joined();
+  ledger_.submitted(e.items);
   call_record& c = calls_[id];
   c.items += e.items;
   c.remaining += e.items;
@@ -321,21 +322,25 @@ void engine::make_ready(detail::completion& what) {
   }
 }
 
+std::unique_ptr<detail::continuation> engine::attach(detail::completion& what,
+                                                     std::unique_ptr<detail::continuation> next) {
+  if (!what.ready()) {
+    access::then(what) = std::move(next);
+    return nullptr;
+  }
+  if (options_.caller_runs || stop_) return next;
+  callbacks_.push_back(std::move(next));
+  backend_->interrupt();
+  return nullptr;
+}
+
 void engine::then(detail::completion& what, std::unique_ptr<detail::continuation> next) {
   check_process();
   {
     lock l(mutex_);
-    if (!what.ready()) {
-      access::then(what) = std::move(next);
-      return;
-    }
-    if (!options_.caller_runs && !stop_) {
-      callbacks_.push_back(std::move(next));
-      backend_->interrupt();
-      return;
-    }
+    next = attach(what, std::move(next));
   }
-  next->run();
+  if (next) next->run();
 }
 
 void engine::complete(detail::completion& what) {

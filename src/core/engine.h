@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/ledger.h"
 #include "core/parcel.h"
 #include "core/publications.h"
 #include "core/publish.h"
@@ -29,6 +30,7 @@
 #include "core/stopper.h"
 #include "procpool/detail/engine.h"
 #include "procpool/options.h"
+#include "procpool/stats.h"
 
 namespace procpool::detail {
 
@@ -61,6 +63,8 @@ struct engine_options {
   /// As pool_options has them; 0: no bound.
   std::size_t max_pending = 0;
   std::size_t max_pending_bytes = 0;
+  /// pool_options::on_unobserved_error.
+  std::function<void(std::exception_ptr)> on_unobserved;
   /// True while this is the process that made the engine.
   std::function<bool()> own_process;
 };
@@ -81,6 +85,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   detail::watch_state watch(detail::watched& what) override;
   void unwatch(detail::watched& what) noexcept override;
   void then(detail::completion& what, std::unique_ptr<detail::continuation> next) override;
+  [[nodiscard]] bool reports_unobserved() const noexcept override;
+  void drop(detail::completion& what, std::unique_ptr<detail::continuation> report) override;
+  void unobserved(const std::exception_ptr& error) const noexcept override;
   void complete(detail::completion& what) override;
   bool cancel(detail::batch& call) override;
   bool started(detail::batch& call) override;
@@ -97,6 +104,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] int processes() const override { return static_cast<int>(most_.load()); }
   void resize(int processes) override;
   [[nodiscard]] std::string to_string() const override;
+  [[nodiscard]] pool_stats stats() const override;
+  [[nodiscard]] std::vector<worker_info> workers() const override;
 
  private:
   using lock = std::unique_lock<std::mutex>;
@@ -194,10 +203,17 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
                           const detail::call_options& options);
   bool wait_locked(lock& l, detail::completion& what, clock::time_point deadline);
   void make_ready(detail::completion& what);
+  /// Returns what is to run here and now, without the lock; or null.
+  std::unique_ptr<detail::continuation> attach(detail::completion& what,
+                                               std::unique_ptr<detail::continuation> next);
   void hand_over();
   void not_from_callback() const;
   void close_locked();
   void stop_background() noexcept;
+  /// Not terminated, not broken.
+  [[nodiscard]] bool at_work() const noexcept {
+    return state_ == state::running || state_ == state::closed;
+  }
 
   // room.cc: max_pending and max_pending_bytes
   [[nodiscard]] bool bounded(const detail::call_options& options) const noexcept {
@@ -283,6 +299,11 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// `error` with the item's earlier failures nested. True: it is to be tried again.
   bool to_be_retried(call_id id, std::size_t item, mishap what, std::exception_ptr& error);
   void try_again(task_id id, clock::time_point now);
+  // insight.cc: what it tells of itself and its workers
+  [[nodiscard]] worker_info describe(worker_id worker, const worker_process& process) const;
+  [[nodiscard]] worker_state state_of(worker_id worker, worker_process::stage at) const;
+  void describe_item(worker_id worker, worker_info& info) const;
+
   static mishap mishap_of(const stopper::order& o) noexcept {
     return o.why == stop_reason::timeout ? mishap::timeout : mishap::none;
   }
@@ -322,9 +343,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::vector<grave> graves_;            // by worker
   std::atomic<std::uint32_t> most_;      // workers that there may be; changed under the lock
   std::uint32_t target_;                 // and that there shall be now
-  std::vector<clock::time_point> born_;  // by worker: when it came up
   clock::time_point size_due_ = never;   // when keep_size() has something to look at
   stopper stops_;
+  ledger ledger_;
   std::set<std::pair<clock::time_point, call_id>> ends_;  // calls' deadlines
   std::multimap<clock::time_point, task_id> set_aside_;   // to be run again, when
   std::vector<clock::time_point> look_at_;                // by worker: when to look what it runs

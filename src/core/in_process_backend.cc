@@ -55,6 +55,16 @@ std::span<const std::byte> in_process_backend::block_at(std::uint64_t place) con
   return {found->second.data, found->second.size};
 }
 
+std::optional<worker_process> in_process_backend::process_of(worker_id) const {
+  if (gone()) return std::nullopt;
+  std::lock_guard hold(mutex_);
+  using stage = worker_process::stage;
+  const bool starting = initializer_ != nullptr && !up_;
+  return worker_process{::getpid(), stopped_   ? stage::leaving
+                                    : starting ? stage::starting
+                                               : stage::up};
+}
+
 void in_process_backend::send(worker_id, const task_message& message) {
   std::lock_guard hold(mutex_);
   queue_.push_back({message, message.count});

@@ -37,6 +37,7 @@ class in_process_backend final : public backend {
     return reinterpret_cast<std::uintptr_t>(b.data);
   }
   void withdrawn() noexcept override { withdrawn_.fetch_add(1, std::memory_order_release); }
+  [[nodiscard]] std::optional<worker_process> process_of(worker_id) const override;
   void send(worker_id worker, const task_message& message) override;
   void flush() override {}
   std::uint32_t recall(worker_id worker, task_id task, std::uint32_t keep) override;

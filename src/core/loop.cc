@@ -51,11 +51,10 @@ bool engine::step(lock& l, std::vector<delivery>& deliveries) {
     l.unlock();
     for (delivery& d : deliveries) {
       if (d.dropped || !d.batch) continue;
-      if (d.reply.done != 0) d.failed = d.batch->deliver(d.reply);
+      if (d.reply.done != 0) d.failed += d.batch->deliver(d.reply);
       if (d.error) {
         d.batch->fail(d.reply.first + d.reply.done, 1, d.error);
         d.error = nullptr;  // the result's alone before anybody is told of it
-        ++d.failed;
       }
     }
     l.lock();
@@ -74,6 +73,7 @@ void engine::break_down(std::vector<delivery>& deliveries, const std::exception_
   for (delivery& d : deliveries) {
     if (d.accounted) continue;
     if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
+    d.failed = d.outcomes;
     account(d);
   }
   fail_all_calls([this] { return why(cause_); });
@@ -101,8 +101,8 @@ clock::time_point engine::next_deadline() const {
 void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
   if (auto* up = std::get_if<worker_up>(&e)) {
     scheduler_.up(up->worker, now);
-    born_[up->worker] = now;
     size_due_ = clock::time_point::min();
+    if (at_work()) ledger_.up(up->worker, now);
   } else if (auto* finished = std::get_if<task_finished>(&e)) {
     take_in_reply(*finished, out, now);
   } else if (auto* sent = std::get_if<signal_sent>(&e)) {
@@ -110,6 +110,8 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
   } else if (auto* lost = std::get_if<worker_lost>(&e)) {
     take_in_loss(*lost, out, now);
     scheduler_.down(lost->worker);
+    if (at_work() && lost->retired) ledger_.left(lost->worker, !retiring_);
+    if (at_work() && !lost->retired) ledger_.died(lost->worker);
     stops_.end(lost->worker);
     look_at_[lost->worker] = never;
     graves_[lost->worker].dug = true;
@@ -156,6 +158,7 @@ void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
   scheduler_.answered(r.task, r.done,
                       ruled ? std::chrono::nanoseconds(0) : std::chrono::nanoseconds(r.nanoseconds),
                       now);
+  ledger_.answered(r.worker, r.done, r.nanoseconds, now);
   if (e.retires) scheduler_.leaving(r.worker);
   if (ruled) {
     std::exception_ptr error = error_of_stop(*stop, call, first + stop->item, r.pid);
@@ -214,9 +217,12 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
     const task_id again = scheduler_.split(r.task, done);
     share_parcel(r.task, again);
     try_again(again, now);
+    ledger_.retried();
     error = nullptr;
   }
-  d.outcomes = done + (error ? 1 : 0);
+  d.failed = error ? 1 : 0;
+  d.outcomes = done + d.failed;
+  ledger_.arriving(d.outcomes);
   d.error = std::move(error);
   forget(r.task);
   out.push_back(std::move(d));
@@ -230,6 +236,7 @@ void engine::account(delivery& d) {
   }
   --graves_[d.worker].readers;
   --reading_;
+  ledger_.arrived(d.outcomes, d.failed);
   bury_if_unread(d.worker);
   if (!d.batch) return;
   call_record& c = calls_[d.call];
@@ -341,6 +348,7 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
   if (c.batch) {
     if (!c.dropped) c.batch->fail(t.first, t.count, error);
     have_outcomes(c, t.count);
+    ledger_.failed(t.count);
   }
   forget(id);
 }

@@ -87,13 +87,13 @@ class scheduler {
     const auto& holds = workers_[worker].holds;
     return std::all_of(holds.begin(), holds.end(), [&](task_id t) { return tasks_[t].count == 0; });
   }
-  /// Of a worker that holds nothing.
-  [[nodiscard]] clock::time_point idle_since(worker_id worker) const noexcept {
-    return workers_[worker].busy_since;
-  }
   /// What it holds, oldest first.
   [[nodiscard]] const std::deque<task_id>& held_by(worker_id worker) const noexcept {
     return workers_[worker].holds;
+  }
+  /// When it came to what it holds first; when it holds nothing, since when.
+  [[nodiscard]] clock::time_point busy_since(worker_id worker) const noexcept {
+    return workers_[worker].busy_since;
   }
   /// The worker holds the task no longer. `items` ran there, in `took` (zero: no measure).
   void answered(task_id id, std::uint32_t items, std::chrono::nanoseconds took,

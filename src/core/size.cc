@@ -24,10 +24,10 @@ void engine::resize(int processes) {
     backend_->grow(many);
     const std::uint32_t places = backend_->workers();
     graves_.resize(places);
-    born_.resize(places);
     look_at_.resize(places, never);
     stops_.grow(places);
     scheduler_.grow(places);
+    ledger_.grow(places);
   }
   most_ = target_ = many;
   backend_->keep(target_);
@@ -59,11 +59,11 @@ std::optional<worker_id> engine::one_to_spare() const {
   std::optional<worker_id> spare;
   bool idle = false;
   std::uint32_t serving = 0;
-  for (worker_id w = 0; w < born_.size(); ++w) {
+  for (worker_id w = 0; w < graves_.size(); ++w) {
     if (!scheduler_.serves(w)) continue;
     ++serving;
     const bool is_idle = scheduler_.is_free(w);
-    if (idle && (!is_idle || scheduler_.idle_since(w) >= scheduler_.idle_since(*spare))) continue;
+    if (idle && (!is_idle || scheduler_.busy_since(w) >= scheduler_.busy_since(*spare))) continue;
     spare = w;
     idle = is_idle;
   }
@@ -76,14 +76,15 @@ void engine::let_the_old_leave(clock::time_point now) {
   for (;;) {
     std::uint32_t present = 0;
     std::optional<worker_id> oldest;
-    for (worker_id w = 0; w < born_.size(); ++w) {
+    for (worker_id w = 0; w < graves_.size(); ++w) {
       const bool serves = scheduler_.serves(w);
       if (serves || !scheduler_.held_by(w).empty()) ++present;
-      if (serves && (!oldest || born_[w] < born_[*oldest])) oldest = w;
+      if (serves && (!oldest || ledger_.of(w).began < ledger_.of(*oldest).began)) oldest = w;
     }
     if (!oldest || present < target_) return;  // the next worker that is up has it looked at again
-    if (now - born_[*oldest] < options_.max_worker_age) {
-      size_due_ = std::min(size_due_, born_[*oldest] + options_.max_worker_age);
+    const auto due = ledger_.of(*oldest).began + options_.max_worker_age;
+    if (now < due) {
+      size_due_ = std::min(size_due_, due);
       return;
     }
     retire(*oldest);
@@ -92,11 +93,11 @@ void engine::let_the_old_leave(clock::time_point now) {
 
 void engine::let_the_idle_leave(clock::time_point now) {
   const std::uint32_t least = std::min<std::uint32_t>(options_.min_processes, most_);
-  for (worker_id w = 0; w < born_.size() && target_ > least; ++w) {
+  for (worker_id w = 0; w < graves_.size() && target_ > least; ++w) {
     if (!scheduler_.serves(w)) continue;
     // One that is busy now cannot have been idle for so long before that.
     const bool idle = scheduler_.held_by(w).empty();
-    const auto due = (idle ? scheduler_.idle_since(w) : now) + options_.idle_timeout;
+    const auto due = (idle ? scheduler_.busy_since(w) : now) + options_.idle_timeout;
     if (due > now) {
       size_due_ = std::min(size_due_, due);
       continue;

@@ -74,6 +74,22 @@ void local_backend::grow(std::uint32_t workers) {
 
 void local_backend::keep(std::uint32_t workers) { supervisor_->keep(workers); }
 
+std::optional<core::worker_process> local_backend::process_of(core::worker_id worker) const {
+  if (supervisor_->gone()) return std::nullopt;
+  using core::worker_process;
+  const int pid = supervisor_->pid_of(worker);
+  switch (supervisor_->stage_of(worker)) {
+    case stage::starting:
+      return worker_process{pid, worker_process::stage::starting};
+    case stage::up:
+      return worker_process{pid, worker_process::stage::up};
+    case stage::leaving:
+      return worker_process{pid, worker_process::stage::leaving};
+    default:
+      return std::nullopt;
+  }
+}
+
 // ---- parcels ------------------------------------------------------------------------------------
 
 core::block local_backend::allocate(std::size_t size) {

@@ -49,6 +49,8 @@ class local_backend final : public core::backend {
   void withdrawn() noexcept override {
     memory_->head().withdrawn.fetch_add(1, std::memory_order_release);
   }
+  [[nodiscard]] std::optional<core::worker_process> process_of(
+      core::worker_id worker) const override;
   void send(core::worker_id worker, const core::task_message& message) override;
   void flush() override;
   std::uint32_t recall(core::worker_id worker, core::task_id task, std::uint32_t keep) override;

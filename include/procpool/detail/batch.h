@@ -110,7 +110,7 @@ struct entry_point {
   std::uint64_t magic;
   std::uint64_t type;  ///< hash of the call shape's full type name
   void (*run)(task_run&);
-  const char* name;
+  const char* name;  ///< of the callable's type
 };
 
 // ---- replies ------------------------------------------------------------------------------------
@@ -223,6 +223,8 @@ class any_result {
   virtual completion& done() noexcept = 0;
   /// Only when done().ready().
   [[nodiscard]] virtual bool failed() const noexcept = 0;
+  /// As well, nobody has been given the error.
+  [[nodiscard]] virtual bool unobserved() const noexcept { return failed(); }
   /// What it may be cancelled by; null when it cannot be.
   virtual batch* running() noexcept = 0;
 };

@@ -23,7 +23,9 @@
 
 namespace procpool {
 struct pool_options;
+struct pool_stats;
 struct task_options;
+struct worker_info;
 }  // namespace procpool
 
 namespace procpool::detail {
@@ -74,6 +76,12 @@ class engine {
   virtual void unwatch(watched& what) noexcept = 0;
   /// Runs `next` on the pool's thread once `what` is ready, at once when it is.
   virtual void then(completion& what, std::unique_ptr<continuation> next) = 0;
+  /// Somebody wants to be told of the errors that nobody gets. Never in another process.
+  [[nodiscard]] virtual bool reports_unobserved() const noexcept = 0;
+  /// then(), for a result that was dropped; nothing once the pool is no more.
+  virtual void drop(completion& what, std::unique_ptr<continuation> report) = 0;
+  /// From a report: tells of the error, unless it is one that the caller has brought about.
+  virtual void unobserved(const std::exception_ptr& error) const noexcept = 0;
   /// Turns `what`, which is no batch, ready.
   virtual void complete(completion& what) = 0;
 
@@ -110,6 +118,8 @@ class engine {
   /// Throws std::invalid_argument, std::system_error, pool_closed, or why the pool is broken.
   virtual void resize(int processes) = 0;
   [[nodiscard]] virtual std::string to_string() const = 0;
+  [[nodiscard]] virtual pool_stats stats() const = 0;
+  [[nodiscard]] virtual std::vector<worker_info> workers() const = 0;
 
  protected:
   engine() = default;

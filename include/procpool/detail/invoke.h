@@ -148,8 +148,9 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
     }
   }
 
+  static constexpr auto callable = type_name<F>();
   static constexpr entry_point entry{entry_point::magic_value, name_hash<invocation>(),
-                                     &invocation::run, nullptr};
+                                     &invocation::run, callable.data()};
 
  private:
   template <std::size_t... I, class... A>
