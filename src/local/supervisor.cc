@@ -129,7 +129,7 @@ void supervisor::read(std::vector<ended>& to) {
       bool was_up = p.at == stage::up || p.at == stage::leaving;
       bool as_agreed = p.at == stage::leaving;
       p.at = stage::ended;
-      p.suspicious = !as_agreed;
+      p.suspicious = true;
       const resource_usage usage{std::chrono::microseconds(r->user_time),
                                  std::chrono::microseconds(r->system_time),
                                  static_cast<std::size_t>(r->max_rss)};

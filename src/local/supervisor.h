@@ -28,8 +28,8 @@ class supervisor {
   /// fork refused one after the other, until a pool without any worker gives up: 10 ms, 20, 40, ...
   static constexpr int most_refused_forks = 7;
 
-  /// `prepare` makes a place ready for a new worker; `suspicious`: the one before did not leave as
-  /// agreed.
+  /// `prepare` makes a place ready for a new worker; `suspicious`: there was one before, which may
+  /// have written ahead what the new one or the parent would believe, however it left.
   supervisor(process::zygote_client& zygote, std::uint32_t workers, bool has_initializer,
              std::function<void(std::uint32_t worker, bool suspicious)> prepare);
 
