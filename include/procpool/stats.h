@@ -26,7 +26,7 @@ struct pool_stats {
   std::uint64_t started = 0;  ///< workers that came to take tasks, replacements too
   std::uint64_t died = 0;     ///< of those, ended otherwise than agreed: a crash, a kill, a timeout
   std::uint64_t recycled = 0;  ///< of those, left as agreed (quota, memory, age, idle, resize)
-                               ///< while the pool goes on (max_tasks_per_child)
+                               ///< while the pool goes on
   /// That workers, by their own account, have spent in tasks that they have answered: in f, and in
   /// decoding and encoding. Of one worker never more than it has been there.
   std::chrono::nanoseconds busy{0};

@@ -153,7 +153,7 @@ void supervisor::read(std::vector<ended>& to) {
       // What it was still at when it was told to leave may have ended it.
       bool as_agreed = p.at == stage::leaving && r->value == 0;
       p.at = stage::ended;
-      p.suspicious = !as_agreed;
+      p.suspicious = true;
       const resource_usage usage{std::chrono::microseconds(r->user_time),
                                  std::chrono::microseconds(r->system_time),
                                  static_cast<std::size_t>(r->max_rss)};
