@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 3);
+static_assert(version == 4);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 

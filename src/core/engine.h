@@ -340,10 +340,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::vector<parcel*> parcels_;    // by task_id
   publications publications_;
   id_source ids_;
-  std::vector<grave> graves_;            // by worker
-  std::atomic<std::uint32_t> most_;      // workers that there may be; changed under the lock
-  std::uint32_t target_;                 // and that there shall be now
-  clock::time_point size_due_ = never;   // when keep_size() has something to look at
+  std::vector<grave> graves_;           // by worker
+  std::atomic<std::uint32_t> most_;     // workers that there may be; changed under the lock
+  std::uint32_t target_;                // and that there shall be now
+  clock::time_point size_due_ = never;  // when keep_size() has something to look at
   stopper stops_;
   ledger ledger_;
   std::set<std::pair<clock::time_point, call_id>> ends_;  // calls' deadlines
