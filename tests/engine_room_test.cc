@@ -124,7 +124,7 @@ class engine_room_test : public engine_test {
   }
   /// A thread that waits for the call, and drives meanwhile.
   std::thread driver_for(const std::shared_ptr<recorder>& call) {
-    std::thread made([this, call] { wait(*call, 20s); });
+    std::thread made([this, call] { wait(*call, 60s); });
     EXPECT_TRUE(eventually([&] { return fake->waiting(); }));
     return made;
   }
