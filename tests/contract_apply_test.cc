@@ -296,7 +296,7 @@ TEST_P(apply, ten_thousand_jobs_leave_nothing_behind) {
   };
   warm_up();
   const auto descriptors = open_descriptors();
-  const long mappings = shared_mapping_count();
+  const long mappings = shared_memory_mapped().count;
   const auto worker_fds = p.apply([] { return open_descriptors().size(); });
   std::vector<async_result<int>> all;
   for (int i = 0; i < 10'000; ++i) {
@@ -307,7 +307,7 @@ TEST_P(apply, ten_thousand_jobs_leave_nothing_behind) {
     }
   }
   EXPECT_EQ(open_descriptors(), descriptors);
-  EXPECT_EQ(shared_mapping_count(), mappings);
+  EXPECT_EQ(shared_memory_mapped().count, mappings);
   EXPECT_EQ(p.apply([] { return open_descriptors().size(); }), worker_fds);
 }
 
