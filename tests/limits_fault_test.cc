@@ -19,10 +19,9 @@ namespace {
 using namespace std::chrono_literals;
 namespace fault = base::fault;
 
-const bool counting = (fault::reset(), true);  // before any census
-
 class limits_fault : public pool_test {
  protected:
+  static void SetUpTestSuite() { fault::reset(); }  // here, not in what a pool executes
   ~limits_fault() override { fault::reset(); }
 };
 PROCPOOL_PROCESS_METHODS(limits_fault);
@@ -75,6 +74,7 @@ TEST_P(limits_fault, a_worker_that_cannot_lead_a_group_is_not_one) {
   fault::arm("setpgid", 1, EPERM, 2);  // the zygote's, and the worker's own
   pool p(with(1));
   EXPECT_EQ(p.apply(square, 3), 9);
+  EXPECT_TRUE(fault::fired());
 }
 
 }  // namespace

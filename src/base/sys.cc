@@ -68,11 +68,6 @@ int ftruncate(int fd, off_t size) noexcept {
   return restart([&] { return ::ftruncate(fd, size); });
 }
 
-int fallocate(int fd, int mode, off_t offset, off_t size) noexcept {
-  PROCPOOL_FAIL(fallocate, -1);
-  return restart([&] { return ::fallocate(fd, mode, offset, size); });
-}
-
 void* mmap(void* address, std::size_t size, int protection, int flags, int fd,
            off_t offset) noexcept {
   PROCPOOL_FAIL(mmap, MAP_FAILED);

@@ -45,7 +45,6 @@ T check(T result, const char* what) {
 
 int memfd_create(const char* name, unsigned flags) noexcept;
 int ftruncate(int fd, off_t size) noexcept;
-int fallocate(int fd, int mode, off_t offset, off_t size) noexcept;
 void* mmap(void* address, std::size_t size, int protection, int flags, int fd,
            off_t offset) noexcept;
 int munmap(void* address, std::size_t size) noexcept;
