@@ -454,4 +454,39 @@ TEST_P(pending, a_cancelled_argument_is_released) {
   EXPECT_EQ(running.get(), 1);
 }
 
+// ---- what nobody wants any more
+
+/// A result with a destructor that uses the pool.
+struct nosy {
+  int x = 0;
+  static inline pool* asks = nullptr;
+  template <class Archive>
+  void serialize(Archive& a) {
+    a(x);
+  }
+  nosy() = default;
+  explicit nosy(int v) : x(v) {}
+  nosy(const nosy&) = default;
+  nosy& operator=(const nosy&) = default;
+  ~nosy() {
+    if (asks != nullptr) static_cast<void>(asks->to_string());
+  }
+};
+
+TEST_P(result, a_value_that_nobody_took_may_use_the_pool_as_it_goes) {
+  pool p(with(2));
+  nosy::asks = &p;
+  const auto make = [](int x) { return nosy(x); };
+  for (int i = 0; i < 20; ++i) static_cast<void>(p.apply_async(make, i));
+  static_cast<void>(p.map_async(make, first(50)));
+  {
+    auto stream = p.imap(make, first(20));
+    EXPECT_EQ(stream.next()->x, 0);
+  }
+  EXPECT_EQ(p.apply(make, 7).x, 7);
+  p.close();
+  EXPECT_TRUE(p.join_for(ages));
+  nosy::asks = nullptr;
+}
+
 }  // namespace

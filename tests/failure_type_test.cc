@@ -87,7 +87,7 @@ PROCPOOL_EXCEPTION(over_virtual_exception, e.number);
 
 struct refuses_to_go : std::out_of_range {
   using std::out_of_range::out_of_range;
-  [[nodiscard]] int refuse() const { throw std::bad_alloc(); }
+  [[nodiscard]] int refuse() const { throw std::length_error("not there"); }
 };
 PROCPOOL_EXCEPTION(refuses_to_go, std::to_string(e.refuse()));
 

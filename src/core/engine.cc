@@ -32,9 +32,16 @@ engine::~engine() {
     if (p != nullptr) leave_parcel(p);
 }
 
+void engine::guard::unlock() {
+  std::shared_ptr<detail::batch> gone = std::move(owner_.settled_);
+  unique_lock::unlock();
+  // One by one: a chain that ends itself would do so by recursion.
+  while (gone) gone = std::move(access::settled_before(*gone));
+}
+
 void engine::start() {
   if (options_.caller_runs) return;
-  lock l(mutex_);
+  guard l(*this);
   thread_ = std::make_unique<std::thread>([self = shared_from_this()] { self->background(); });
   background_id_ = thread_->get_id();
 }
@@ -128,7 +135,7 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
   for (;;) {
     std::size_t want = 0;
     {
-      lock l(mutex_);
+      guard l(*this);
       want = chunk_for(id, options, expected, total, item_bytes);
     }
     encoded e = encode(input, want, options);
@@ -137,7 +144,7 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
     if (n != 0) {
       item_bytes = e.bytes->bytes().size() / n;
       call->extend(total + n);
-      lock l(mutex_);
+      guard l(*this);
       line_place in_line(*this, l);
       if (bounded(options)) await_room(l, in_line, e, id, options);
       enqueue(id, std::move(e), total);
@@ -168,7 +175,7 @@ void engine::enqueue(call_id id, encoded e, std::size_t first) {
   parcels_[task] = e.bytes.release();
 }
 
-std::size_t engine::enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
+std::size_t engine::enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
                                 const detail::entry_point& entry, detail::source& input,
                                 const detail::call_options& options) {
   encoded e = encode(input, options.chunksize, options);
@@ -193,7 +200,7 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
                            const detail::call_options& options) {
   check_process();
   check_limits(options);
-  lock l(mutex_, std::defer_lock);
+  guard l(*this, std::defer_lock);
   std::size_t n = 0;
   if (options.one_chunk) {
     n = enqueue_one(l, call, entry, input, options);
@@ -234,7 +241,7 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
     return n;
   }
   check_limits(options);
-  lock l(mutex_, std::defer_lock);
+  guard l(*this, std::defer_lock);
   std::size_t n = enqueue_one(l, call, entry, input, options);
   if (n == 0) return 0;
   // Attending before the task is published saves the worker the wake-up of the background thread.
@@ -249,11 +256,11 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
 bool engine::wait(detail::completion& what, clock::time_point deadline) {
   if (what.ready()) return true;
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   return wait_locked(l, what, deadline);
 }
 
-bool engine::wait_locked(lock& l, detail::completion& what, clock::time_point deadline) {
+bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point deadline) {
   if (what.ready()) return true;
   not_from_callback();
   auto self = std::this_thread::get_id();
@@ -337,7 +344,7 @@ std::unique_ptr<detail::continuation> engine::attach(detail::completion& what,
 void engine::then(detail::completion& what, std::unique_ptr<detail::continuation> next) {
   check_process();
   {
-    lock l(mutex_);
+    guard l(*this);
     next = attach(what, std::move(next));
   }
   if (next) next->run();
@@ -346,7 +353,7 @@ void engine::then(detail::completion& what, std::unique_ptr<detail::continuation
 void engine::complete(detail::completion& what) {
   std::unique_ptr<detail::continuation> next;
   {
-    lock l(mutex_);
+    guard l(*this);
     // Without a background thread of its own the chain goes on here.
     if (options_.caller_runs || stop_) next = std::move(access::then(what));
     make_ready(what);
@@ -356,7 +363,7 @@ void engine::complete(detail::completion& what) {
 
 bool engine::cancel(detail::batch& call) {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
   const call_end before = calls_[id].end;
@@ -370,7 +377,7 @@ bool engine::cancel(detail::batch& call) {
 
 bool engine::started(detail::batch& call) {
   if (!options_.own_process()) return false;
-  lock l(mutex_);
+  guard l(*this);
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
   std::size_t untouched = 0;
@@ -384,7 +391,7 @@ bool engine::started(detail::batch& call) {
 
 void engine::abandon(detail::batch& call) {
   if (!options_.own_process()) return;
-  lock l(mutex_);
+  guard l(*this);
   call.gather_in = nullptr;
   if (call.ready() || access::call(call) == 0) return;
   call_id id = access::call(call) - 1;
@@ -396,7 +403,7 @@ void engine::abandon(detail::batch& call) {
 }
 
 void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) {
-  lock l(mutex_);
+  guard l(*this);
   auto& from = access::finished(box);
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   from.clear();
@@ -410,7 +417,7 @@ std::shared_ptr<const detail::published> engine::publish(const detail::published
   check_process();
   std::uint64_t id = 0;
   {
-    lock l(mutex_);
+    guard l(*this);
     if (state_ != state::running) refuse();
     id = ids_.next();
   }
@@ -418,13 +425,13 @@ std::shared_ptr<const detail::published> engine::publish(const detail::published
 }
 
 void engine::keep(std::shared_ptr<const detail::published> value) {
-  lock l(mutex_);
+  guard l(*this);
   publications_.keep(std::move(value));
 }
 
 void engine::withdraw(const detail::published_name& name) {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   if (!publications_.withdraw(name))
     throw error(
         "procpool: this value is not shared in this pool: it was unshared before, or it belongs to "
@@ -435,7 +442,7 @@ void engine::withdraw(const detail::published_name& name) {
 
 void engine::close() {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   close_locked();
 }
 
@@ -448,7 +455,7 @@ void engine::close_locked() {
 
 void engine::terminate() {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   if (state_ == state::terminated) return;
   bool broken_before = state_ == state::broken;
   state_ = state::terminated;
@@ -460,7 +467,7 @@ void engine::terminate() {
 bool engine::join(clock::time_point deadline) {
   check_process();
   {
-    lock l(mutex_);
+    guard l(*this);
     if (state_ == state::running)
       throw std::logic_error("procpool: join() before close() or terminate()");
     if (backend_->gone() && reading_ == 0) make_ready(gone_);
@@ -471,7 +478,7 @@ bool engine::join(clock::time_point deadline) {
 std::string engine::to_string() const {
   std::string name = "unusable here";
   if (options_.own_process()) {
-    lock l(mutex_);
+    guard l(*this);
     name = state_ == state::running  ? "running"
            : state_ == state::closed ? "closed"
            : state_ == state::broken ? "broken"
@@ -488,12 +495,12 @@ void engine::shut_down(bool now) noexcept {
   if (now) {
     terminate();
   } else {
-    lock l(mutex_);
+    guard l(*this);
     close_locked();
   }
   if (std::this_thread::get_id() == background_id_) {
     // Destroyed by a callback: the thread keeps the engine until the workers are gone.
-    lock l(mutex_);
+    guard l(*this);
     orphaned_ = true;
     if (thread_) thread_->detach();
     thread_.reset();
@@ -509,7 +516,7 @@ void engine::shut_down(bool now) noexcept {
 
 void engine::stop_background() noexcept {
   {
-    lock l(mutex_);
+    guard l(*this);
     stop_ = true;
     backend_->interrupt();
   }

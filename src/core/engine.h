@@ -108,7 +108,23 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] std::vector<worker_info> workers() const override;
 
  private:
-  using lock = std::unique_lock<std::mutex>;
+  /// The engine's lock. Whoever lets go of it then lets go of the batches that nobody else may want
+  /// any more: what they hold is the user's, destructors included.
+  class guard : public std::unique_lock<std::mutex> {
+   public:
+    explicit guard(const engine& owner) : unique_lock(owner.mutex_), owner_(owner) {}
+    guard(const engine& owner, std::defer_lock_t later) noexcept
+        : unique_lock(owner.mutex_, later), owner_(owner) {}
+    guard(const guard&) = delete;
+    guard& operator=(const guard&) = delete;
+    ~guard() {
+      if (owns_lock()) unlock();
+    }
+    void unlock();
+
+   private:
+    const engine& owner_;
+  };
   enum class state { running, closed, terminated, broken };
 
   /// What an item failed by, as its retries see it.
@@ -172,13 +188,13 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// counted, or never will be.
   class line_place final : public detail::completion {
    public:
-    line_place(engine& owner, lock& held) noexcept : owner_(owner), held_(held) {}
+    line_place(engine& owner, guard& held) noexcept : owner_(owner), held_(held) {}
     ~line_place();
 
    private:
     friend class engine;
     engine& owner_;
-    lock& held_;
+    guard& held_;
     std::optional<call_id> call_;  // nothing: not opened yet
     std::size_t items_ = 0;        // 0: it never stood in line
     std::size_t bytes_ = 0;
@@ -198,10 +214,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
                                       std::size_t item_bytes) const;
   void enqueue(call_id id, encoded e, std::size_t first);
   /// Encodes one chunk, then, under the lock that is left held, opens the call and queues it.
-  std::size_t enqueue_one(lock& l, const std::shared_ptr<detail::batch>& call,
+  std::size_t enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, detail::source& input,
                           const detail::call_options& options);
-  bool wait_locked(lock& l, detail::completion& what, clock::time_point deadline);
+  bool wait_locked(guard& l, detail::completion& what, clock::time_point deadline);
   void make_ready(detail::completion& what);
   /// Returns what is to run here and now, without the lock; or null.
   std::unique_ptr<detail::continuation> attach(detail::completion& what,
@@ -222,7 +238,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] bool fits(std::size_t items, std::size_t bytes) const noexcept;
   /// Returns when there is room for `e`, which is to be queued before the lock is let go of; or
   /// when its call has ended, and it will be dropped.
-  void await_room(lock& l, line_place& p, const encoded& e, std::optional<call_id> id,
+  void await_room(guard& l, line_place& p, const encoded& e, std::optional<call_id> id,
                   const detail::call_options& options);
   /// Keeps room for the first in line, as many as fit, and wakes them.
   void let_in() noexcept;
@@ -236,10 +252,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
 
   // loop.cc: what happens between backend, scheduler and batches
   /// True: something has happened.
-  bool step(lock& l);
-  bool step(lock& l, std::vector<delivery>& deliveries);
+  bool step(guard& l);
+  bool step(guard& l, std::vector<delivery>& deliveries);
   void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause);
-  void drive(lock& l, const std::function<bool()>& done, clock::time_point deadline);
+  void drive(guard& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
   void read_by(delivery& d, const task_reply& r, const scheduler::task& t);
   void bury_if_unread(worker_id worker);
@@ -327,6 +343,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
 
   mutable std::mutex mutex_;
   // Everything below is guarded by mutex_.
+  mutable std::shared_ptr<detail::batch> settled_;  // the last of a list: see guard
   state state_ = state::running;
   broken cause_;  // when broken
   bool retiring_ = false;

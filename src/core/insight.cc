@@ -13,7 +13,7 @@ namespace procpool::core {
 
 pool_stats engine::stats() const {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   std::size_t held = 0;
   for (worker_id w = 0; w < graves_.size(); ++w)
     for (const task_id t : scheduler_.held_by(w)) held += scheduler_[t].count;
@@ -22,7 +22,7 @@ pool_stats engine::stats() const {
 
 std::vector<worker_info> engine::workers() const {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   std::vector<worker_info> all;
   for (worker_id w = 0; w < graves_.size(); ++w)
     if (const auto process = backend_->process_of(w)) all.push_back(describe(w, *process));
@@ -90,7 +90,7 @@ bool engine::reports_unobserved() const noexcept {
 
 void engine::drop(detail::completion& what, std::unique_ptr<detail::continuation> report) {
   {
-    lock l(mutex_);
+    guard l(*this);
     if (stop_) return;
     report = attach(what, std::move(report));
   }

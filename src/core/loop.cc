@@ -22,19 +22,27 @@ std::exception_ptr why(const broken& b) {
 
 // ---- one step -----------------------------------------------------------------------------------
 
-bool engine::step(lock& l) {
+bool engine::step(guard& l) {
   std::vector<delivery> deliveries;
+  bool happened = true;
   try {
-    return step(l, deliveries);
+    happened = step(l, deliveries);
   } catch (...) {
     // No memory, in the parent. What had been taken in and not accounted for has lost its way.
     if (!l.owns_lock()) l.lock();
     break_down(deliveries, std::current_exception());
-    return true;
   }
+  // Of calls that failed as a whole while a reply to them was read, this may be the last to know.
+  if (std::any_of(deliveries.begin(), deliveries.end(),
+                  [](const delivery& d) { return d.batch != nullptr; })) {
+    l.unlock();
+    deliveries.clear();
+    l.lock();
+  }
+  return happened;
 }
 
-bool engine::step(lock& l, std::vector<delivery>& deliveries) {
+bool engine::step(guard& l, std::vector<delivery>& deliveries) {
   std::vector<event> events;
   backend_->poll(events);
   // So that nothing that take_in has taken from the scheduler can fail to be noted.
@@ -80,7 +88,7 @@ void engine::break_down(std::vector<delivery>& deliveries, const std::exception_
   backend_->kill_all();
 }
 
-void engine::drive(lock& l, const std::function<bool()>& done, clock::time_point deadline) {
+void engine::drive(guard& l, const std::function<bool()>& done, clock::time_point deadline) {
   while (!done()) {
     if (step(l)) continue;
     if (done()) return;
@@ -248,6 +256,7 @@ void engine::account(delivery& d) {
     drop_unstarted(d.call);
   }
   settle(d.call);
+  d.batch = nullptr;  // the call has it, or the settled
 }
 
 // ---- decisions ----------------------------------------------------------------------------------
@@ -396,6 +405,8 @@ void engine::settle(call_id id) {
     make_ready(box);
   } else {
     make_ready(*b);
+    access::settled_before(*b) = std::move(settled_);
+    settled_ = std::move(b);
   }
   maybe_retire();
 }
@@ -424,7 +435,7 @@ void engine::maybe_retire() {
 // ---- while nobody waits -------------------------------------------------------------------------
 
 void engine::background() {
-  lock l(mutex_);
+  guard l(*this);
   auto over = [this] { return stop_ || (orphaned_ && gone_.ready()); };
   while (!over() || !callbacks_.empty()) {
     while (!callbacks_.empty()) {

@@ -21,7 +21,7 @@ bool engine::fits(std::size_t items, std::size_t bytes) const noexcept {
          within(pending_bytes_, bytes, options_.max_pending_bytes);
 }
 
-void engine::await_room(lock& l, line_place& p, const encoded& e, std::optional<call_id> id,
+void engine::await_room(guard& l, line_place& p, const encoded& e, std::optional<call_id> id,
                         const detail::call_options& options) {
   const auto ended = [&] { return id && calls_[*id].end != call_end::none; };
   const std::size_t bytes = e.bytes->bytes().size();

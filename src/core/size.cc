@@ -18,7 +18,7 @@ void engine::resize(int processes) {
                                 "): it must be 0 (all CPUs) to " + std::to_string(most_processes));
   const auto many =
       static_cast<std::uint32_t>(processes != 0 ? processes : detail::default_processes());
-  lock l(mutex_);
+  guard l(*this);
   if (state_ != state::running) refuse();
   if (!options_.caller_runs) {
     backend_->grow(many);

@@ -87,7 +87,7 @@ void engine::check_wait() const {
 
 detail::watch_state engine::watch(detail::watched& what) {
   check_process();
-  lock l(mutex_);
+  guard l(*this);
   detail::completion& c = what.result->done();
   for (detail::watched* w = access::watched(c); w != nullptr; w = w->next)
     if (w->owner == what.owner) return detail::watch_state::known;
@@ -97,7 +97,7 @@ detail::watch_state engine::watch(detail::watched& what) {
 
 void engine::unwatch(detail::watched& what) noexcept {
   if (!options_.own_process()) return;
-  lock l(mutex_);
+  guard l(*this);
   detail::watched** link = &access::watched(what.result->done());
   while (*link != nullptr && *link != &what) link = &(*link)->next;
   if (*link != nullptr) *link = what.next;

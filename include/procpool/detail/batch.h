@@ -258,6 +258,7 @@ class batch : public completion {
  private:
   friend struct access;
   std::uint32_t call_ = 0;  // the engine's number for it, plus one; 0: it has none
+  std::shared_ptr<batch> settled_before_;  // the engine's list of such
 };
 
 /// What the compiled core may reach of the classes that users hold.
@@ -273,6 +274,7 @@ struct access {
   static auto& call(T& t) noexcept {
     return t.call_;
   }
+  static std::shared_ptr<batch>& settled_before(batch& b) noexcept { return b.settled_before_; }
   /// async_result: what it waits for, of which engine; bound: its state.
   template <class R>
   static auto& state(R& r) noexcept {
