@@ -122,9 +122,18 @@ constexpr int first_large = first_text + mapped_texts;
 constexpr int first_streamed = first_large + large_ones;
 constexpr int items = first_streamed + streamed;
 
+/// Workers come and leave while work goes on.
+void resize(pool& p, int processes) {
+  try {
+    p.resize(processes);
+  } catch (const pool_broken&) {  // to be told of by what follows
+  }
+}
+
 verdict load(pool& p) {
   verdict v;
   for (int i = 0; i < applies; ++i) v.judge(1, 0, [&] { return p.apply(number, i) == 3 * i; });
+  resize(p, 3);
 
   std::vector<async_result<int>> running;
   for (int i = 0; i < burst; ++i) {
@@ -140,12 +149,14 @@ verdict load(pool& p) {
   const auto ints = numbers(first_int, mapped_ints);
   judge_map(v, p, 0, number, ints, [&](int x, std::size_t i) { return x == 3 * ints[i]; });
 
+  resize(p, 1);
   std::vector<document> orders;
   for (int item : numbers(first_text, mapped_texts)) orders.push_back({item, text_of(item)});
   judge_map(v, p, 16, write, orders, [&](const document& d, std::size_t i) {
     return d.item == orders[i].item && d.text == orders[i].text;
   });
 
+  resize(p, 2);
   judge_map(v, p, 1, bulk, numbers(first_large, large_ones),
             [&](const std::vector<char>& b, std::size_t i) {
               return b.size() == large && b.front() == static_cast<char>(first_large + i) &&

@@ -114,12 +114,11 @@ struct pool_options {
   /// before that of std::terminate, and lets C's stderr, std::cerr and std::clog pass through code
   /// of ours. false: none of it; cause, signal, exit code and usage are known all the same.
   bool crash_traces = true;
-  /// Run in every worker that leaves as agreed (the pool closed, max_tasks_per_child or
-  /// max_memory_per_child reached), after its last task's reply is on its way and before its state
-  /// is destroyed; not in one whose initializer failed, and not when it dies or is killed
-  /// (terminate). What it throws is dropped:
-  /// there is nobody to tell. It costs no result, but join() waits for it, and so does the worker
-  /// that takes the place.
+  /// Run in every worker that leaves as agreed (the pool closed or resized, a number of tasks, an
+  /// amount of memory, an age or an idle time reached), after its last task's reply is on its way
+  /// and before its state is destroyed; not in one whose initializer failed, and not when it dies or
+  /// is killed (terminate). What it throws is dropped: there is nobody to tell. It costs no result,
+  /// but join() waits for it, and so does the worker that takes the place.
   task finalizer = {};
   /// For all calls that say nothing else.
   procpool::stop_steps stop_steps = {};
