@@ -116,9 +116,9 @@ struct pool_options {
   bool crash_traces = true;
   /// Run in every worker that leaves as agreed (the pool closed or resized, a number of tasks, an
   /// amount of memory, an age or an idle time reached), after its last task's reply is on its way
-  /// and before its state is destroyed; not in one whose initializer failed, and not when it dies or
-  /// is killed (terminate). What it throws is dropped: there is nobody to tell. It costs no result,
-  /// but join() waits for it, and so does the worker that takes the place.
+  /// and before its state is destroyed; not in one whose initializer failed, and not when it dies
+  /// or is killed (terminate). What it throws is dropped: there is nobody to tell. It costs no
+  /// result, but join() waits for it, and so does the worker that takes the place.
   task finalizer = {};
   /// For all calls that say nothing else.
   procpool::stop_steps stop_steps = {};

@@ -326,7 +326,8 @@ void round(std::uint32_t seed) {
             .start_method = method,
             .stop_steps = {.token_grace = std::chrono::milliseconds(random() % 3)},
             .idle_timeout = std::chrono::milliseconds(random() % 3),
-            .max_worker_age = std::chrono::milliseconds(random() % 2 * (5 + random() % 50))});
+            .max_worker_age = std::chrono::milliseconds(random() % 2 * (5 + random() % 50)),
+            .max_pending = random() % 3 == 0 ? 64U : 0U});
     const bool kill_zygote = random() % 6 == 0;
     std::thread trouble(chaos, procpool::testing::the_zygote(), seed + 1, kill_zygote,
                         std::cref(over));
@@ -339,6 +340,9 @@ void round(std::uint32_t seed) {
     over = true;
     for (auto& t : loads) t.join();
     trouble.join();
+    const procpool::pool_stats s = p.stats();
+    if (s.submitted != s.done + s.failed + s.queued + s.running)
+      ++sums.wrong, complain("the pool's own counters do not add up");
   }
   procpool::testing::reap_orphans();
   if (const auto same = before.unchanged(); !same) {

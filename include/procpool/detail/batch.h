@@ -257,7 +257,7 @@ class batch : public completion {
 
  private:
   friend struct access;
-  std::uint32_t call_ = 0;  // the engine's number for it, plus one; 0: it has none
+  std::uint32_t call_ = 0;                 // the engine's number for it, plus one; 0: it has none
   std::shared_ptr<batch> settled_before_;  // the engine's list of such
 };
 
