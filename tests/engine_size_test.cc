@@ -29,9 +29,15 @@ TEST_F(engine_size, growing_makes_places_and_asks_for_workers) {
 }
 
 TEST_F(engine_size, shrinking_lets_the_longest_idle_leave) {
-  make(3, 3);
-  auto call = submit(1, 1);  // the last one that came up is the first to work
+  make(3, 0);
+  auto call = submit(1, 1);
+  fake->up(2);
   ASSERT_TRUE(eventually([&] { return fake->held(2) == 1; }));
+  ASSERT_EQ(fake->claim(2, 1), 1u);
+  fake->up(0);
+  settle();
+  fake->up(1);
+  settle();
   pool->resize(2);
   EXPECT_EQ(fake->wanted(), 2u);
   EXPECT_EQ(fake->told_to_leave(), std::vector<worker_id>{0});

@@ -251,6 +251,7 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
     }
   } catch (const procpool::pool_broken&) {
   } catch (const procpool::pool_closed&) {
+  } catch (const procpool::pool_terminated&) {  // while it waited for room
   } catch (const std::exception& e) {
     ++sums.wrong;
     complain(std::string("a call threw: ") + e.what());
