@@ -205,8 +205,7 @@ void supervisor::died_idle(std::uint32_t worker, const core::fate& how) {
   const bool killed = WIFSIGNALED(how.status) && WTERMSIG(how.status) == SIGKILL;
   if (++p.idle_deaths < (killed ? most_idle_kills : most_idle_deaths)) return;
   core::broken why;
-  why.why =
-      "procpool: several workers running died soon, and before they had begun any item";
+  why.why = "procpool: several workers running died soon, and before they had begun any item";
   why.cause = std::make_exception_ptr(worker_died(how.pid, how.status, 0, how.known));
   give_up(std::move(why));
 }

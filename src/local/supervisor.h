@@ -34,8 +34,8 @@ class supervisor {
   static constexpr std::chrono::seconds young{10};
 
   /// `prepare` makes a place ready for a new worker, and returns the descriptor that it is given;
-  /// `suspicious`: there was one before, which may have written ahead what the new one or the parent
-  /// would believe, however it left.
+  /// `suspicious`: there was one before, which may have written ahead what the new one or the
+  /// parent would believe, however it left.
   supervisor(process::zygote_client& zygote, bool has_initializer,
              std::function<int(std::uint32_t worker, bool suspicious)> prepare);
 
