@@ -172,7 +172,7 @@ TEST_F(engine_limits_test, a_held_worker_that_does_not_answer_is_ended) {
 
 TEST_F(engine_limits_test, a_deadline_ends_the_whole_call) {
   make(2, 2);
-  auto call = submit_with(6, 1, {.deadline = 20ms});
+  auto call = submit_with(6, 1, {.deadline = 1s});
   auto other = submit(2, 1);
   fake->run(0, 0);
   fake->run(1, 0);
@@ -189,7 +189,7 @@ TEST_F(engine_limits_test, a_deadline_ends_the_whole_call) {
 TEST_F(engine_limits_test, a_deadline_is_tried_again_when_the_system_refuses) {
   make(1, 1);
   fake->refuse_holds(true);
-  auto call = submit_with(1, 1, {.deadline = 10ms});
+  auto call = submit_with(1, 1, {.deadline = 1s});
   fake->run(0, 0);
   EXPECT_TRUE(eventually([&] { return fake->holds() > 2; }));
   fake->refuse_holds(false);

@@ -56,6 +56,8 @@ TEST_F(engine_size, who_only_has_what_was_taken_back_is_idle) {
   fake->up(1);
   ASSERT_TRUE(eventually([&] { return fake->held(1) == 1; })) << "it has taken it";
   ASSERT_EQ(fake->claim(1, 1), 1u);
+  EXPECT_EQ(pool->workers().at(0).state, worker_state::idle);
+  EXPECT_EQ(pool->workers().at(1).state, worker_state::busy);
   pool->resize(1);
   EXPECT_EQ(fake->told_to_leave(), std::vector<worker_id>{0});
   work_off(*call, {1});

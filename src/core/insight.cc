@@ -47,7 +47,7 @@ worker_state engine::state_of(worker_id worker, worker_process::stage at) const 
   if (at == worker_process::stage::starting) return worker_state::starting;
   if (stops_.of(worker) != nullptr) return worker_state::stopping;
   if (at == worker_process::stage::leaving) return worker_state::leaving;
-  return scheduler_.held_by(worker).empty() ? worker_state::idle : worker_state::busy;
+  return scheduler_.is_free(worker) ? worker_state::idle : worker_state::busy;
 }
 
 // What a worker is at is its own word: taken for one of the tasks that it holds, or not at all.
