@@ -208,6 +208,20 @@ TEST_P(size_far, a_death_is_made_good_at_the_new_size) {
   ASSERT_TRUE(count_becomes(2));
 }
 
+// One that leaves may be long at its last item, and is nobody's worker any more.
+TEST_P(size_far, a_death_beside_one_that_leaves_is_made_good_at_once) {
+  board b;
+  pool p(with(2));
+  auto one = p.apply_async(waits(b), 1);
+  auto other = p.apply_async(waits(b), 2);
+  b->await(1, 2);
+  p.resize(1);
+  for (const procpool::worker_info& w : p.workers())
+    if (w.state != procpool::worker_state::leaving) ::kill(w.pid, SIGKILL);
+  EXPECT_EQ(p.apply_async(square, 3).get(ages), 9);
+  b->set(0);
+}
+
 // What it still runs when it is told to leave may end it: that is told as ever.
 TEST_P(size_far, one_that_dies_while_it_leaves_is_told_with_all_that_is_known) {
   board b;

@@ -59,9 +59,9 @@ void supervisor::keep(std::uint32_t workers) {
 }
 
 std::uint32_t supervisor::taken() const noexcept {
-  return static_cast<std::uint32_t>(
-      std::count_if(places_.begin(), places_.end(),
-                    [](const place& p) { return p.at != stage::empty || p.waits; }));
+  return static_cast<std::uint32_t>(std::count_if(
+      places_.begin(), places_.end(),
+      [](const place& p) { return p.waits || (p.at != stage::empty && p.at != stage::leaving); }));
 }
 
 void supervisor::launch(std::uint32_t worker) {

@@ -112,7 +112,8 @@ class supervisor {
   };
   static constexpr std::chrono::seconds patience{2};
 
-  /// Places that have a worker, or are to have one.
+  /// Places that have a worker, or are to have one. One that was told to leave does not count: it
+  /// may be long at its last item, and is nobody's worker any more.
   [[nodiscard]] std::uint32_t taken() const noexcept;
   void launch(std::uint32_t worker);
   /// Later: 10 ms, 20, 40, ... `failures` in a row.

@@ -211,7 +211,9 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
           if (first < 0) break;
           std::vector<procpool::async_result<int>> all;
           for (int i = 0; i < n; ++i)
-            all.push_back(p.apply_async({.stop_steps = stop_steps{}}, any_length, first + i));
+            // A deadline: what waits to be cancelled may keep this thread from its room meanwhile.
+            all.push_back(
+                p.apply_async({.deadline = 5s, .stop_steps = stop_steps{}}, any_length, first + i));
           ::usleep(static_cast<useconds_t>(random() % 2000));
           for (auto& r : all) r.cancel();
           for (int i = 0; i < n; ++i)
