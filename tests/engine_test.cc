@@ -87,6 +87,21 @@ TEST_F(engine_test, a_task_that_cannot_be_sent_fails_and_the_others_go_on) {
   EXPECT_EQ(call->all(), (lines{by_0, "no memory", by_0}));
 }
 
+TEST_F(engine_test, a_wait_that_is_over_at_once_leaves_what_comes_to_the_background) {
+  make(1, 1);
+  fake->fail_send(1);
+  items input(1);
+  detail::call_options options;
+  options.chunksize = 1;
+  options.one_chunk = true;
+  auto first = std::make_shared<recorder>();
+  pool->run(first, entry, input, options);
+  EXPECT_EQ(first->all(), lines{"no memory"});
+  auto second = submit(1, 1);
+  fake->finish(0);
+  EXPECT_TRUE(eventually([&] { return second->ready(); }));
+}
+
 // An exception in the loop itself: every item still has an outcome, whatever had been taken in by
 // then.
 TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_waits_for_ever) {

@@ -256,5 +256,20 @@ TEST_P(exhaustion_of_processes, without_a_worker_every_call_is_told_why) {
   });
 }
 
+// The worker has ended, its successor is asked for, and refused when the pool has been closed.
+TEST_P(exhaustion_of_processes, a_closed_pool_does_not_wait_for_a_worker_it_was_refused) {
+  in_a_group([](const control_group& group) {
+    for (int round = 0; round < 10; ++round) {
+      pool p(of(1));
+      EXPECT_EQ(p.apply(twice, 1), 2);
+      ASSERT_TRUE(fill_up(group));
+      EXPECT_THROW(p.apply([] { ::raise(SIGKILL); }), worker_died);
+      p.close();
+      EXPECT_TRUE(p.join_for(seconds(20)));
+      ASSERT_TRUE(let_go(group));
+    }
+  });
+}
+
 }  // namespace
 }  // namespace procpool

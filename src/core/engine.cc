@@ -244,9 +244,8 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   guard l(*this, std::defer_lock);
   std::size_t n = enqueue_one(l, call, entry, input, options);
   if (n == 0) return 0;
-  // Attending before the task is published saves the worker the wake-up of the background thread.
-  if (driver_ == std::thread::id()) backend_->attend(false);
-  pump(clock::now());
+  // Who waits attends first and then sends: the worker needs not wake the background thread.
+  if (driver_ != std::thread::id()) pump(clock::now());
   wait_locked(l, *call, never);
   return n;
 }

@@ -92,6 +92,10 @@ void supervisor::refused(std::uint32_t worker, int error) {
   p.at = stage::empty;
   p.refusal = error;
   ++refused_forks_;
+  if (retiring_) {
+    stop_when_empty();
+    return;
+  }
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
     core::broken why;
     why.why = "procpool: the system lets the pool start no worker";
