@@ -134,6 +134,18 @@ TEST_F(scheduler_test, who_was_idle_last_works_first_and_everybody_before_anybod
   EXPECT_EQ(send()->worker, 1u);
 }
 
+TEST_F(scheduler_test, who_holds_least_gets_the_next) {
+  make(3);
+  learn(1us);  // so that each may hold many
+  call_id c = s->open(profile);
+  add(c, 9);
+  const auto sent = send_all();
+  for (auto [worker, task] : sent)
+    if (worker == 1) finish(task);
+  add(c, 3);
+  for (auto [worker, task] : send_all()) EXPECT_EQ(worker, 1u);
+}
+
 // ---- how much is sent ahead ---------------------------------------------------------------------
 
 TEST_F(scheduler_test, two_tasks_a_worker_while_their_cost_is_unknown) {

@@ -52,7 +52,7 @@ worker_state engine::state_of(worker_id worker, worker_process::stage at) const 
 
 // What a worker is at is its own word: taken for one of the tasks that it holds, or not at all.
 void engine::describe_item(worker_id worker, worker_info& info) const {
-  const auto& holds = scheduler_.held_by(worker);
+  const std::vector<task_id> holds = scheduler_.held_by(worker);
   const auto at = backend_->look(worker);
   const bool known = at && std::find(holds.begin(), holds.end(), at->task) != holds.end();
   const task_id id = known ? at->task : holds.front();

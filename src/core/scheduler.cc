@@ -2,11 +2,14 @@
 #include "core/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace procpool::core {
 
 scheduler::scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota)
-    : room_(room), quota_(quota), workers_(workers) {}
+    : room_(room), quota_(quota) {
+  grow(workers);
+}
 
 // ---- calls and tasks ----------------------------------------------------------------------------
 
@@ -50,7 +53,6 @@ void scheduler::enqueue(task_id id, bool at_head) {
   task& t = tasks_[id];
   call_record& c = calls_[t.call];
   t.queued = true;
-  t.drained = false;
   t.worker = none;
   if (c.head == none) {
     c.head = c.tail = id;
@@ -111,7 +113,7 @@ void scheduler::erase(task_id id) {
   task& t = tasks_[id];
   call_record& c = calls_[t.call];
   if (t.queued) set_aside(id);
-  if (t.worker != none) std::erase(workers_[t.worker].holds, id);
+  if (t.worker != none) let_go(id);
   if (t.previous != none)
     tasks_[t.previous].next = t.next;
   else
@@ -133,71 +135,148 @@ std::vector<task_id> scheduler::tasks_of(call_id call) const {
 
 // ---- workers ------------------------------------------------------------------------------------
 
-void scheduler::up(worker_id worker, clock::time_point now) {
-  worker_record& w = workers_[worker];
-  w = worker_record{};
-  w.up = true;
-  w.busy_since = now;
-  idle_.push_back(worker);
+void scheduler::grow(std::uint32_t workers) {
+  if (workers <= workers_.size()) return;
+  open_.grow(workers);
+  givers_.grow(workers);
+  workers_.resize(workers);
+  moved_.reserve(workers);
 }
 
-void scheduler::leaving(worker_id worker) { workers_[worker].leaving = true; }
+void scheduler::up(worker_id worker, clock::time_point now) {
+  down(worker);
+  workers_[worker].up = true;
+  workers_[worker].busy_since = now;
+  rank_open(worker);
+}
 
-void scheduler::down(worker_id worker) { workers_[worker] = worker_record{}; }
+void scheduler::leaving(worker_id worker) {
+  workers_[worker].leaving = true;
+  rank_open(worker);
+}
+
+void scheduler::down(worker_id worker) {
+  worker_record& w = workers_[worker];
+  const bool moved = w.moved;
+  w = worker_record{};
+  w.moved = moved;
+  rank_open(worker);
+  givers_.drop(worker);
+}
 
 void scheduler::answered(task_id id, std::uint32_t items, std::chrono::nanoseconds took,
                          clock::time_point now) {
   task& t = tasks_[id];
   worker_record& w = workers_[t.worker];
-  if (!w.holds.empty() && w.holds.front() == id)
-    w.holds.pop_front();
-  else
-    std::erase(w.holds, id);
   w.busy_since = now;
-  if (w.holds.empty()) idle_.push_back(t.worker);
   // What it gives back counts for nothing.
   if (items < t.count) w.accepted -= std::min(w.accepted, t.count - items);
-  t.worker = none;
+  let_go(id);
   if (items == 0 || took.count() <= 0) return;
   double cost = static_cast<double>(took.count()) / items;
   double& known = profiles_[calls_[t.call].profile];
   known = known == 0 ? cost : known + (cost - known) / 4;
 }
 
-// A worker that ran empty while its replies filled the ring may have been passed over since.
 void scheduler::released(worker_id worker) {
   worker_record& w = workers_[worker];
   if (w.slots == 0) return;
-  if (w.slots-- == room_ && w.up && w.holds.empty()) idle_.push_back(worker);
+  --w.slots;
+  rank_open(worker);
+}
+
+void scheduler::rank_open(worker_id worker) noexcept {
+  const worker_record& w = workers_[worker];
+  const bool open = w.up && !w.leaving && w.slots < room_ && (quota_ == 0 || w.accepted < quota_);
+  const auto rank =
+      open ? static_cast<std::uint32_t>(std::min(w.holds, ranking::ranks - 1)) : ranking::none;
+  if (rank == open_.of(worker)) return;
+  if (open)
+    open_.put(worker, rank);
+  else
+    open_.drop(worker);
+}
+
+// Four ranks for each doubling: nobody waits to learn who has a few per cent more.
+void scheduler::rank_givers() noexcept {
+  for (const worker_id worker : moved_) {
+    workers_[worker].moved = false;
+    const std::uint64_t gives = workers_[worker].to_give;
+    if (gives == 0) {
+      givers_.drop(worker);
+      continue;
+    }
+    const auto doublings = static_cast<std::uint32_t>(std::bit_width(gives) - 1);
+    const std::uint64_t quarter = doublings < 2 ? 0 : gives >> (doublings - 2) & 3;
+    givers_.put(worker, doublings * 4 + static_cast<std::uint32_t>(quarter));
+  }
+  moved_.clear();
+}
+
+void scheduler::set_to_give(task_id id, std::uint64_t nanoseconds) noexcept {
+  task& t = tasks_[id];
+  worker_record& w = workers_[t.worker];
+  w.to_give += nanoseconds - t.to_give;
+  t.to_give = nanoseconds;
+  if (w.moved) return;
+  w.moved = true;
+  moved_.push_back(t.worker);  // each at most once: grow() has made room
+}
+
+std::vector<task_id> scheduler::held_by(worker_id worker) const {
+  std::vector<task_id> all;
+  all.reserve(workers_[worker].holds);
+  for (task_id t = workers_[worker].oldest; t != none; t = tasks_[t].behind) all.push_back(t);
+  return all;
+}
+
+void scheduler::hold(worker_id worker, task_id id) noexcept {
+  task& t = tasks_[id];
+  worker_record& w = workers_[worker];
+  t.worker = worker;
+  t.before = w.newest;
+  t.behind = none;
+  (w.newest != none ? tasks_[w.newest].behind : w.oldest) = id;
+  w.newest = id;
+  ++w.holds;
+}
+
+void scheduler::let_go(task_id id) noexcept {
+  set_to_give(id, 0);
+  task& t = tasks_[id];
+  worker_record& w = workers_[t.worker];
+  (t.before != none ? tasks_[t.before].behind : w.oldest) = t.behind;
+  (t.behind != none ? tasks_[t.behind].before : w.newest) = t.before;
+  --w.holds;
+  rank_open(t.worker);
+  t.worker = t.before = t.behind = none;
 }
 
 // ---- decisions ----------------------------------------------------------------------------------
 
-bool scheduler::open_to(const worker_record& w, std::uint32_t depth) const noexcept {
-  return w.up && !w.leaving && w.holds.size() < depth && w.slots < room_ &&
-         (quota_ == 0 || w.accepted < quota_);
+double scheduler::cost_of(call_id call, std::uint32_t items) const noexcept {
+  return profiles_[calls_[call].profile] * items;
+}
+
+// At least one, and no more than fits however many are added up.
+std::uint64_t scheduler::worth_of(call_id call, std::uint32_t items) const noexcept {
+  constexpr double most = 1e12;
+  return static_cast<std::uint64_t>(std::clamp(cost_of(call, items), 1.0, most));
 }
 
 std::uint32_t scheduler::depth_for(call_id call) const noexcept {
-  const call_record& c = calls_[call];
-  double cost = profiles_[c.profile] * tasks_[c.head].count;
+  double cost = cost_of(call, tasks_[calls_[call].head].count);
   if (cost == 0) return 2;
   double many = static_cast<double>(std::chrono::nanoseconds(send_ahead).count()) / cost;
   return many < 2 ? 2 : many > room_ ? room_ : static_cast<std::uint32_t>(many);
 }
 
-worker_id scheduler::choose(std::uint32_t depth) {
-  while (!idle_.empty()) {
-    worker_id id = idle_.back();
-    idle_.pop_back();
-    if (workers_[id].holds.empty() && open_to(workers_[id], 1)) return id;
-  }
-  auto many = static_cast<std::uint32_t>(workers_.size());
-  for (std::uint32_t i = 0; i < many; ++i) {
-    cursor_ = cursor_ + 1 < many ? cursor_ + 1 : 0;
-    if (open_to(workers_[cursor_], depth)) return cursor_;
-  }
-  return none;
+// Of the idle the one that was busy last, whose caches are warm; else who holds least.
+worker_id scheduler::choose(std::uint32_t depth) const noexcept {
+  const std::uint32_t rank = open_.lowest();
+  if (rank == ranking::none) return none;
+  const worker_id worker = rank == 0 ? open_.last(rank) : open_.first(rank);
+  return workers_[worker].holds < depth ? worker : none;
 }
 
 /// The task whose turn it is; its call stands at the front of turns_.
@@ -234,69 +313,54 @@ std::optional<scheduler::decision> scheduler::next(clock::time_point now) {
   deadline_ = clock::time_point::max();
   task_id waiting = front();
   if (waiting == none) {
-    if (auto t = choose_victim(now)) return *t;
+    if (auto t = choose_giver(now)) return *t;
     return std::nullopt;
   }
   worker_id worker = choose(depth_for(tasks_[waiting].call));
   if (worker == none) return std::nullopt;
   task_id id = pop();
+  task& t = tasks_[id];
   worker_record& w = workers_[worker];
-  if (w.holds.empty()) w.busy_since = now;
-  w.holds.push_back(id);
+  if (w.holds == 0) w.busy_since = now;
+  hold(worker, id);
   ++w.slots;
-  w.accepted += tasks_[id].count;
-  tasks_[id].worker = worker;
+  w.accepted += t.count;
+  rank_open(worker);
+  set_to_give(id, worth_of(t.call, t.count));
   return send{worker, id};
 }
 
 // With nothing queued and a worker idle: who has been busy for long, and has most to give?
-std::optional<scheduler::take> scheduler::choose_victim(clock::time_point now) {
-  while (!idle_.empty()) {
-    worker_record& w = workers_[idle_.back()];
-    if (w.holds.empty() && open_to(w, 1)) break;
-    idle_.pop_back();
-  }
-  if (idle_.empty()) return std::nullopt;
-
-  worker_id victim = none;
-  double most = 0;
-  for (worker_id id = 0; id < workers_.size(); ++id) {
-    const worker_record& w = workers_[id];
-    double unstarted = 0;
-    for (task_id held : w.holds) {
-      const task& t = tasks_[held];
-      if (t.drained) continue;
-      unstarted += std::max(1.0, profiles_[calls_[t.call].profile] * t.count);
-    }
-    if (unstarted == 0) continue;
-    auto ripe = w.busy_since + patience;
-    auto worth = static_cast<double>(std::chrono::nanoseconds(patience).count());
-    if (now < ripe && unstarted < worth) {
+std::optional<scheduler::take> scheduler::choose_giver(clock::time_point now) {
+  if (open_.lowest() != 0) return std::nullopt;
+  rank_givers();
+  constexpr auto worth = static_cast<std::uint64_t>(std::chrono::nanoseconds(patience).count());
+  for (std::uint32_t rank = givers_.highest_below(ranking::ranks); rank != ranking::none;
+       rank = givers_.highest_below(rank)) {
+    const worker_id giver = givers_.first(rank);
+    const worker_record& w = workers_[giver];
+    const auto ripe = w.busy_since + patience;
+    if (now < ripe && w.to_give < worth) {
       deadline_ = std::min(deadline_, ripe);
       continue;
     }
-    if (unstarted > most) {
-      most = unstarted;
-      victim = id;
-    }
-  }
-  if (victim == none) return std::nullopt;
-  const worker_record& w = workers_[victim];
-  for (std::size_t i = w.holds.size(); i-- > 0;) {
-    const task& t = tasks_[w.holds[i]];
-    if (!t.drained) return take{victim, w.holds[i], i == 0};
+    task_id newest = w.newest;
+    while (tasks_[newest].to_give == 0) newest = tasks_[newest].before;
+    return take{giver, newest, newest == w.oldest};
   }
   return std::nullopt;
 }
 
 task_id scheduler::taken_back(task_id id, std::uint32_t kept) {
-  task& t = tasks_[id];
+  const task& t = tasks_[id];
   if (kept >= t.count) {
-    t.drained = true;
+    set_to_give(id, 0);
     return none;
   }
-  workers_[t.worker].accepted -= std::min(workers_[t.worker].accepted, t.count - kept);
-  if (kept == 0) t.drained = true;
+  worker_record& w = workers_[t.worker];
+  w.accepted -= std::min(w.accepted, t.count - kept);
+  rank_open(t.worker);
+  set_to_give(id, kept == 0 ? 0 : worth_of(t.call, kept));
   return split(id, kept);
 }
 

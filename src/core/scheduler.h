@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/ranking.h"
 #include "core/slab.h"
 
 namespace procpool::core {
@@ -42,9 +43,11 @@ class scheduler {
     std::uint32_t count = 0;
     worker_id worker = none;  // who holds it; none: queued, or being looked at
     bool queued = false;
-    bool drained = false;  // nothing of it can be taken back any more
-    // Neighbours in the call's list of live tasks, and the next in its queue.
-    task_id previous = none, next = none, behind = none;
+    // What taking it back is worth, in nanoseconds; 0: nothing of it can be taken back any more.
+    std::uint64_t to_give = 0;
+    task_id previous = none, next = none;  // in the call's list of live tasks
+    // In the call's queue (`behind` alone), or among those that the worker holds.
+    task_id before = none, behind = none;
   };
   [[nodiscard]] const task& operator[](task_id id) const noexcept { return tasks_[id]; }
 
@@ -70,9 +73,7 @@ class scheduler {
 
   // ---- workers
   /// At least so many.
-  void grow(std::uint32_t workers) {
-    if (workers > workers_.size()) workers_.resize(workers);
-  }
+  void grow(std::uint32_t workers);
   void up(worker_id worker, clock::time_point now);
   /// No more tasks for it; what it holds is still its own.
   void leaving(worker_id worker);
@@ -84,13 +85,18 @@ class scheduler {
   }
   /// Nothing is left for it to do; it may still have to pass what was taken back.
   [[nodiscard]] bool is_free(worker_id worker) const noexcept {
-    const auto& holds = workers_[worker].holds;
-    return std::all_of(holds.begin(), holds.end(), [&](task_id t) { return tasks_[t].count == 0; });
+    task_id t = workers_[worker].oldest;
+    while (t != none && tasks_[t].count == 0) t = tasks_[t].behind;
+    return t == none;
   }
-  /// What it holds, oldest first.
-  [[nodiscard]] const std::deque<task_id>& held_by(worker_id worker) const noexcept {
+  /// How many tasks it holds; the one it came to first, or none; all, oldest first.
+  [[nodiscard]] std::uint32_t holds(worker_id worker) const noexcept {
     return workers_[worker].holds;
   }
+  [[nodiscard]] task_id oldest_held(worker_id worker) const noexcept {
+    return workers_[worker].oldest;
+  }
+  [[nodiscard]] std::vector<task_id> held_by(worker_id worker) const;
   /// When it came to what it holds first; when it holds nothing, since when.
   [[nodiscard]] clock::time_point busy_since(worker_id worker) const noexcept {
     return workers_[worker].busy_since;
@@ -140,19 +146,31 @@ class scheduler {
   struct worker_record {
     bool up = false;
     bool leaving = false;
-    std::deque<task_id> holds;   // oldest first: it works on the front
-    std::uint32_t slots = 0;     // of its channel in use
-    std::uint32_t accepted = 0;  // items sent and not taken back, for the quota
+    std::uint32_t holds = 0;               // tasks
+    task_id oldest = none, newest = none;  // of those: it works on the oldest
+    std::uint32_t slots = 0;               // of its channel in use
+    std::uint32_t accepted = 0;            // items sent and not taken back, for the quota
+    std::uint64_t to_give = 0;             // the sum over what it holds
+    bool moved = false;                    // stands in moved_
     clock::time_point busy_since;
   };
 
-  [[nodiscard]] bool open_to(const worker_record& w, std::uint32_t depth) const noexcept;
+  /// What so many items of the call cost, in nanoseconds; 0: not known.
+  [[nodiscard]] double cost_of(call_id call, std::uint32_t items) const noexcept;
+  [[nodiscard]] std::uint64_t worth_of(call_id call, std::uint32_t items) const noexcept;
   [[nodiscard]] std::uint32_t depth_for(call_id call) const noexcept;
-  [[nodiscard]] worker_id choose(std::uint32_t depth);
+  [[nodiscard]] worker_id choose(std::uint32_t depth) const noexcept;
+  /// Puts a worker that has changed where it now belongs.
+  void rank_open(worker_id worker) noexcept;
+  void rank_givers() noexcept;
+  void set_to_give(task_id id, std::uint64_t nanoseconds) noexcept;
+  void hold(worker_id worker, task_id id) noexcept;
+  /// The worker holds it no longer.
+  void let_go(task_id id) noexcept;
   [[nodiscard]] task_id front();
   task_id pop();
   void enqueue(task_id id, bool at_head);
-  std::optional<take> choose_victim(clock::time_point now);
+  std::optional<take> choose_giver(clock::time_point now);
 
   std::uint32_t room_;
   std::uint32_t quota_;
@@ -160,11 +178,14 @@ class scheduler {
   slab<call_record> calls_;
   std::vector<double> profiles_;  // nanoseconds an item; 0: not known
   std::vector<worker_record> workers_;
-  std::vector<worker_id> idle_;  // may hold some that are not; last idle last
+  ranking open_;  // who can be sent a task, by how many each holds
+  // Who holds what can be taken back, by how much; in a rank, about who has been busy for longest
+  // first. Asked for only while somebody is idle: until then those that changed stand in moved_.
+  ranking givers_;
+  std::vector<worker_id> moved_;
   std::deque<call_id> turns_;
   std::size_t queued_ = 0;
   std::size_t items_ = 0;
-  worker_id cursor_ = 0;
   clock::time_point deadline_ = clock::time_point::max();
 };
 

@@ -78,7 +78,7 @@ void engine::let_the_old_leave(clock::time_point now) {
     std::optional<worker_id> oldest;
     for (worker_id w = 0; w < graves_.size(); ++w) {
       const bool serves = scheduler_.serves(w);
-      if (serves || !scheduler_.held_by(w).empty()) ++present;
+      if (serves || scheduler_.holds(w) != 0) ++present;
       if (serves && (!oldest || ledger_.of(w).began < ledger_.of(*oldest).began)) oldest = w;
     }
     if (!oldest || present < target_) return;  // the next worker that is up has it looked at again
@@ -96,7 +96,7 @@ void engine::let_the_idle_leave(clock::time_point now) {
   for (worker_id w = 0; w < graves_.size() && target_ > least; ++w) {
     if (!scheduler_.serves(w)) continue;
     // One that is busy now cannot have been idle for so long before that.
-    const bool idle = scheduler_.held_by(w).empty();
+    const bool idle = scheduler_.holds(w) == 0;
     const auto due = (idle ? scheduler_.busy_since(w) : now) + options_.idle_timeout;
     if (due > now) {
       size_due_ = std::min(size_due_, due);
@@ -109,8 +109,8 @@ void engine::let_the_idle_leave(clock::time_point now) {
 
 void engine::retire(worker_id worker) {
   // Newest first: what goes back to the head of the queue keeps its order.
-  const auto& holds = scheduler_.held_by(worker);
-  for (const task_id t : std::vector<task_id>(holds.rbegin(), holds.rend())) recall(t, 0);
+  const std::vector<task_id> holds = scheduler_.held_by(worker);
+  for (auto t = holds.rbegin(); t != holds.rend(); ++t) recall(*t, 0);
   scheduler_.leaving(worker);
   backend_->retire(worker);
 }
