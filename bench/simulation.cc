@@ -22,7 +22,7 @@ using std::chrono::nanoseconds;
 class farm {
  public:
   farm(std::uint32_t workers, nanoseconds cost)
-      : scheduler_(workers, 255, 0), window_(4 * std::size_t{workers}), cost_(cost) {
+      : scheduler_(workers, 255, 0, workers), window_(4 * std::size_t{workers}), cost_(cost) {
     call_ = scheduler_.open(scheduler_.add_profile());
     for (core::worker_id w = 0; w < workers; ++w) scheduler_.up(w, now_);
     read_on(window_);

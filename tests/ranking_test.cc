@@ -14,7 +14,7 @@ namespace {
 TEST(ranking, is_empty_at_first) {
   ranking r;
   r.grow(3);
-  EXPECT_EQ(r.lowest(), ranking::none);
+  EXPECT_EQ(r.lowest_from(0), ranking::none);
   EXPECT_EQ(r.highest_below(ranking::ranks), ranking::none);
   EXPECT_EQ(r.of(2), ranking::none);
 }
@@ -49,7 +49,10 @@ TEST(ranking, agrees_with_a_plain_list_of_lists) {
       r.put(w, rank);
       model[rank].push_back(w);
     }
-    ASSERT_EQ(r.lowest(), model.empty() ? ranking::none : model.begin()->first);
+    ASSERT_EQ(r.lowest_from(0), model.empty() ? ranking::none : model.begin()->first);
+    const auto from = static_cast<std::uint32_t>(random() % ranking::ranks);
+    const auto above = model.lower_bound(from);
+    ASSERT_EQ(r.lowest_from(from), above == model.end() ? ranking::none : above->first);
     const auto bound = static_cast<std::uint32_t>(random() % (ranking::ranks + 1));
     const auto at = model.lower_bound(bound);
     ASSERT_EQ(r.highest_below(bound), at == model.begin() ? ranking::none : std::prev(at)->first);

@@ -26,7 +26,7 @@ class model {
         many_(1 + below(5)),
         room_(2 + below(9)),
         quota_(below(3) == 0 ? 1 + below(20) : 0),
-        s_(many_, room_, quota_),
+        s_(many_, room_, quota_, 2),
         workers_(many_) {
     for (int i = 0; i < 3; ++i) profiles_.push_back(s_.add_profile());
   }

@@ -21,9 +21,10 @@ constexpr task_id none = scheduler::none;
 class scheduler_test : public ::testing::Test {
  protected:
   static constexpr std::uint32_t room = 64;
+  static constexpr std::uint32_t cpus = 8;
 
   void make(std::uint32_t workers, std::uint32_t slots = room, std::uint32_t quota = 0) {
-    s.emplace(workers, slots, quota);
+    s.emplace(workers, slots, quota, cpus);
     profile = s->add_profile();
     for (worker_id w = 0; w < workers; ++w) s->up(w, now);
   }
@@ -136,7 +137,7 @@ TEST_F(scheduler_test, who_was_idle_last_works_first_and_everybody_before_anybod
 
 TEST_F(scheduler_test, who_holds_least_gets_the_next) {
   make(3);
-  learn(1us);  // so that each may hold many
+  learn(30us);  // not so little that one alone does it all
   call_id c = s->open(profile);
   add(c, 9);
   const auto sent = send_all();
@@ -144,6 +145,27 @@ TEST_F(scheduler_test, who_holds_least_gets_the_next) {
     if (worker == 1) finish(task);
   add(c, 3);
   for (auto [worker, task] : send_all()) EXPECT_EQ(worker, 1u);
+}
+
+TEST_F(scheduler_test, nobody_is_woken_for_what_one_that_is_awake_will_have_done_sooner) {
+  make(2);
+  learn(1us);
+  call_id c = s->open(profile);
+  add(c, 30);
+  std::vector<worker_id> each;
+  for (auto [worker, task] : send_all()) each.push_back(worker);
+  ASSERT_EQ(each.size(), 30u);
+  const auto first = static_cast<long>(scheduler::wake_up / 1us);
+  EXPECT_EQ(std::count(each.begin(), each.begin() + first, each.front()), first);
+  EXPECT_NE(each[static_cast<std::size_t>(first)], each.front());
+}
+
+TEST_F(scheduler_test, an_idle_worker_is_woken_for_what_may_take_long) {
+  make(2);
+  add(s->open(profile), 2);  // nothing is known of these
+  auto sent = send_all();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_NE(sent[0].first, sent[1].first);
 }
 
 // ---- how much is sent ahead ---------------------------------------------------------------------
@@ -193,6 +215,13 @@ TEST_F(scheduler_test, the_known_cost_follows_what_is_measured_and_each_profile_
   for (int i = 0; i < 100; ++i) learn(16us);
   EXPECT_NEAR(static_cast<double>(s->cost(profile).count()), 16000, 100);
   EXPECT_EQ(s->cost(other), 0ns);
+}
+
+TEST_F(scheduler_test, one_that_seemed_to_take_for_ever_is_not_believed_at_once) {
+  make(1);
+  learn(1us);
+  learn(10ms);
+  EXPECT_LT(s->cost(profile), 3us);
 }
 
 TEST_F(scheduler_test, a_task_of_which_nothing_ran_teaches_nothing) {
@@ -324,6 +353,17 @@ TEST_F(scheduler_test, an_idle_worker_gets_the_newest_task_of_a_busy_one_after_a
   ASSERT_TRUE(given);
   EXPECT_EQ(given->worker, 1u);
   EXPECT_EQ(given->task, rest);
+}
+
+TEST_F(scheduler_test, who_shares_a_cpu_is_given_more_time) {
+  make(2 * cpus);
+  for (worker_id w = 1; w < 2 * cpus; ++w) s->leaving(w);
+  add(s->open(profile), 2);
+  EXPECT_EQ(send_all().size(), 2u);
+  clock::time_point busy_since = now;
+  s->up(1, now);
+  EXPECT_FALSE(s->next(now));
+  EXPECT_EQ(s->deadline(), busy_since + 2 * scheduler::patience);
 }
 
 TEST_F(scheduler_test, of_the_task_that_is_running_half_is_asked_for) {

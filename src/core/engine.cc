@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/cpus.h"
 #include "core/failure.h"
 #include "procpool/detail/watch.h"
 #include "procpool/error.h"
@@ -16,7 +17,8 @@ using detail::access;
 engine::engine(std::unique_ptr<backend> b, engine_options options)
     : options_(std::move(options)),
       backend_(std::move(b)),
-      scheduler_(backend_->workers(), backend_->room(), options_.quota),
+      scheduler_(backend_->workers(), backend_->room(), options_.quota,
+                 static_cast<std::uint32_t>(base::usable_cpus())),
       graves_(backend_->workers()),
       most_(static_cast<std::uint32_t>(options_.processes)),
       target_(most_),

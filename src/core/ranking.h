@@ -42,9 +42,12 @@ class ranking {
   [[nodiscard]] std::uint32_t of(worker_id worker) const noexcept { return links_[worker].rank; }
   [[nodiscard]] worker_id first(std::uint32_t rank) const noexcept { return lists_[rank].first; }
   [[nodiscard]] worker_id last(std::uint32_t rank) const noexcept { return lists_[rank].last; }
-  [[nodiscard]] std::uint32_t lowest() const noexcept {
-    for (std::uint32_t i = 0; i < taken_.size(); ++i)
-      if (taken_[i] != 0) return i * 64 + static_cast<std::uint32_t>(std::countr_zero(taken_[i]));
+  /// The lowest of `rank` and those above it.
+  [[nodiscard]] std::uint32_t lowest_from(std::uint32_t rank) const noexcept {
+    std::uint64_t mask = ~(bit(rank) - 1);
+    for (std::uint32_t i = rank / 64; i < taken_.size(); ++i, mask = ~std::uint64_t{0})
+      if (const std::uint64_t some = taken_[i] & mask; some != 0)
+        return i * 64 + static_cast<std::uint32_t>(std::countr_zero(some));
     return none;
   }
   /// The highest of those below `rank`.

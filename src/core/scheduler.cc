@@ -6,8 +6,9 @@
 
 namespace procpool::core {
 
-scheduler::scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota)
-    : room_(room), quota_(quota) {
+scheduler::scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota,
+                     std::uint32_t cpus)
+    : room_(room), quota_(quota), cpus_(cpus) {
   grow(workers);
 }
 
@@ -145,6 +146,7 @@ void scheduler::grow(std::uint32_t workers) {
 
 void scheduler::up(worker_id worker, clock::time_point now) {
   down(worker);
+  ++up_;
   workers_[worker].up = true;
   workers_[worker].busy_since = now;
   rank_open(worker);
@@ -158,6 +160,7 @@ void scheduler::leaving(worker_id worker) {
 void scheduler::down(worker_id worker) {
   worker_record& w = workers_[worker];
   const bool moved = w.moved;
+  if (w.up) --up_;
   w = worker_record{};
   w.moved = moved;
   rank_open(worker);
@@ -175,7 +178,8 @@ void scheduler::answered(task_id id, std::uint32_t items, std::chrono::nanosecon
   if (items == 0 || took.count() <= 0) return;
   double cost = static_cast<double>(took.count()) / items;
   double& known = profiles_[calls_[t.call].profile];
-  known = known == 0 ? cost : known + (cost - known) / 4;
+  // One that the system did not let work meanwhile seems to take thousands of times as long.
+  known = known == 0 ? cost : known + (std::min(cost, 4 * known) - known) / 4;
 }
 
 void scheduler::released(worker_id worker) {
@@ -272,11 +276,19 @@ std::uint32_t scheduler::depth_for(call_id call) const noexcept {
 }
 
 // Of the idle the one that was busy last, whose caches are warm; else who holds least.
-worker_id scheduler::choose(std::uint32_t depth) const noexcept {
-  const std::uint32_t rank = open_.lowest();
-  if (rank == ranking::none) return none;
-  const worker_id worker = rank == 0 ? open_.last(rank) : open_.first(rank);
-  return workers_[worker].holds < depth ? worker : none;
+worker_id scheduler::choose(task_id id) const noexcept {
+  const call_id call = tasks_[id].call;
+  const worker_id idle = open_.last(0);
+  const std::uint32_t rank = open_.lowest_from(1);
+  if (rank == ranking::none) return idle;
+  const worker_id busy = open_.first(rank);
+  const worker_record& w = workers_[busy];
+  if (idle != none) {
+    constexpr auto soon = static_cast<std::uint64_t>(std::chrono::nanoseconds(wake_up).count());
+    const bool known = profiles_[calls_[call].profile] != 0;
+    return known && w.to_give + worth_of(call, tasks_[id].count) <= soon ? busy : idle;
+  }
+  return w.holds < depth_for(call) ? busy : none;
 }
 
 /// The task whose turn it is; its call stands at the front of turns_.
@@ -316,7 +328,7 @@ std::optional<scheduler::decision> scheduler::next(clock::time_point now) {
     if (auto t = choose_giver(now)) return *t;
     return std::nullopt;
   }
-  worker_id worker = choose(depth_for(tasks_[waiting].call));
+  worker_id worker = choose(waiting);
   if (worker == none) return std::nullopt;
   task_id id = pop();
   task& t = tasks_[id];
@@ -332,14 +344,14 @@ std::optional<scheduler::decision> scheduler::next(clock::time_point now) {
 
 // With nothing queued and a worker idle: who has been busy for long, and has most to give?
 std::optional<scheduler::take> scheduler::choose_giver(clock::time_point now) {
-  if (open_.lowest() != 0) return std::nullopt;
+  if (open_.first(0) == none) return std::nullopt;
   rank_givers();
   constexpr auto worth = static_cast<std::uint64_t>(std::chrono::nanoseconds(patience).count());
   for (std::uint32_t rank = givers_.highest_below(ranking::ranks); rank != ranking::none;
        rank = givers_.highest_below(rank)) {
     const worker_id giver = givers_.first(rank);
     const worker_record& w = workers_[giver];
-    const auto ripe = w.busy_since + patience;
+    const auto ripe = w.busy_since + patience * ((up_ + cpus_ - 1) / cpus_);
     if (now < ripe && w.to_give < worth) {
       deadline_ = std::min(deadline_, ripe);
       continue;

@@ -5,7 +5,7 @@
 // A call is a run of items; a task is a part of it, [first, first + count). Calls take turns, task
 // by task, so a large map does not starve an apply behind it. Tasks are sent ahead to busy workers,
 // as many as take about 200 µs; an idle worker gets work taken back from a busy one, so sending
-// ahead holds nothing hostage.
+// ahead holds nothing hostage. Nobody is woken for what one that is awake will have done sooner.
 #pragma once
 
 #include <algorithm>
@@ -30,12 +30,16 @@ class scheduler {
  public:
   static constexpr std::uint32_t none = ~std::uint32_t{0};
   static constexpr std::chrono::microseconds send_ahead{200};
-  /// A worker busy for so long gives un-started work away.
+  /// A worker busy for so long gives un-started work away; one that shares its CPU with others may
+  /// have had no chance to work, and is given that much more time.
   static constexpr std::chrono::microseconds patience{50};
+  /// What it costs to wake a worker: one that is at work and done with all it has within that time
+  /// begins sooner.
+  static constexpr std::chrono::microseconds wake_up{20};
 
   /// `room`: tasks one worker's channel holds; `quota`: calls of f after which a worker retires, 0:
-  /// none.
-  scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota);
+  /// none; `cpus`: how many workers can run at once.
+  scheduler(std::uint32_t workers, std::uint32_t room, std::uint32_t quota, std::uint32_t cpus);
 
   struct task {
     call_id call = none;
@@ -159,7 +163,7 @@ class scheduler {
   [[nodiscard]] double cost_of(call_id call, std::uint32_t items) const noexcept;
   [[nodiscard]] std::uint64_t worth_of(call_id call, std::uint32_t items) const noexcept;
   [[nodiscard]] std::uint32_t depth_for(call_id call) const noexcept;
-  [[nodiscard]] worker_id choose(std::uint32_t depth) const noexcept;
+  [[nodiscard]] worker_id choose(task_id id) const noexcept;
   /// Puts a worker that has changed where it now belongs.
   void rank_open(worker_id worker) noexcept;
   void rank_givers() noexcept;
@@ -174,6 +178,8 @@ class scheduler {
 
   std::uint32_t room_;
   std::uint32_t quota_;
+  std::uint32_t cpus_;
+  std::uint32_t up_ = 0;  // workers
   slab<task> tasks_;
   slab<call_record> calls_;
   std::vector<double> profiles_;  // nanoseconds an item; 0: not known
