@@ -178,6 +178,8 @@ class fake_backend final : public backend {
     std::lock_guard hold(mutex_);
     if (failing_send_ > 0 && --failing_send_ == 0) throw std::bad_alloc();
     rings_[w].push_back({m.task, m.count, m.count, 0, {m.parcel.begin(), m.parcel.end()}, m.first});
+    // One that has died without the engine's knowing leaves this, too.
+    if (worker_lost* lost = loss_of(w)) leave_all(w, *lost, 0, false);
   }
   void flush() override {}
   std::uint32_t recall(worker_id w, task_id task, std::uint32_t keep) override {
@@ -345,17 +347,26 @@ class fake_backend final : public backend {
     at_[w] = {};
     happen(task_finished{reply_to(w, s, done), retires});
   }
-  void lose(worker_id w, std::uint32_t done, bool started, bool retired, int status) {
-    std::lock_guard hold(mutex_);
-    if (!is_up_[w]) return;
-    is_up_[w] = false;
-    worker_lost lost{w, {1000 + static_cast<int>(w), status}, retired, {}};
+  worker_lost* loss_of(worker_id w) {
+    for (event& e : events_)
+      if (auto* lost = std::get_if<worker_lost>(&e); lost != nullptr && lost->worker == w)
+        return lost;
+    return nullptr;
+  }
+  void leave_all(worker_id w, worker_lost& lost, std::uint32_t done, bool started) {
     for (const sent& s : rings_[w]) {
       bool first = lost.left.empty();
       task_reply r = reply_to(w, s, first ? done : 0);
       lost.left.push_back({r, first && started && r.done < s.kept});
     }
     rings_[w].clear();
+  }
+  void lose(worker_id w, std::uint32_t done, bool started, bool retired, int status) {
+    std::lock_guard hold(mutex_);
+    if (!is_up_[w]) return;
+    is_up_[w] = false;
+    worker_lost lost{w, {1000 + static_cast<int>(w), status}, retired, {}};
+    leave_all(w, lost, done, started);
     at_[w] = {};
     held_[w] = false;
     happen(std::move(lost));
