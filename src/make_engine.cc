@@ -95,14 +95,16 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
   core::engine_options o;
   o.processes = processes;
   o.caller_runs = options.start_method == start_method::in_process;
-  o.stop_steps = options.stop_steps;
+  o.stop_steps = core::within_reason(options.stop_steps);
   o.min_processes = static_cast<std::uint32_t>(options.min_processes);
-  o.idle_timeout = options.idle_timeout;
-  o.max_worker_age = options.max_worker_age;
   o.max_pending = options.max_pending;
   o.max_pending_bytes = options.max_pending_bytes;
   o.on_unobserved = options.on_unobserved_error;
-  o.quota = o.caller_runs ? 0 : quota;  // this process is not replaced
+  if (!o.caller_runs) {  // this process is not replaced
+    o.quota = quota;
+    o.idle_timeout = core::within_reason(options.idle_timeout);
+    o.max_worker_age = core::within_reason(options.max_worker_age);
+  }
   o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
   std::unique_ptr<core::backend> backend;
   if (o.caller_runs) {

@@ -2,6 +2,7 @@
 // The contract of how many workers there are, and how old they get: resize, idle_timeout,
 // max_worker_age. Workers are counted from outside, as the system's processes.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -433,6 +434,59 @@ TEST_P(size, options_are_checked_before_anything_is_started) {
   o.idle_timeout = 1ms;
   pool p(o);
   EXPECT_EQ(p.apply(square, 3), 9);
+}
+
+// A worker that leaves is no longer counted, so the next one may be started in any place.
+TEST_P(size_far, a_resize_that_is_refused_leaves_no_place_behind) {
+  pool_options o = with(2);
+  o.idle_timeout = 1ms;
+  o.finalizer = procpool::task([] { ::usleep(20'000); });
+  pool p(o);
+  rlimit all{};
+  ::getrlimit(RLIMIT_NOFILE, &all);
+  rlimit few = all;
+  few.rlim_cur = 60;
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  EXPECT_THROW(p.resize(200), std::system_error);
+  ::setrlimit(RLIMIT_NOFILE, &all);
+  EXPECT_EQ(p.processes(), 2);
+  for (int i = 0; i < 50; ++i) {
+    auto r = p.apply_async(square, i);
+    EXPECT_EQ(r.get(ages), i * i);
+    ::usleep(3000);  // one is idle for too long, and leaves
+  }
+  for (const auto& w : p.workers()) EXPECT_LT(w.place, 2);
+  p.resize(8);
+  EXPECT_TRUE(run_side_by_side(p, 8));
+}
+
+// ---- idle and age, of whatever runs the tasks
+
+constexpr auto for_all_time = std::chrono::nanoseconds::max();
+
+TEST_P(size, one_that_has_been_idle_or_is_old_is_there_for_the_next_call) {
+  for (const bool idle : {true, false}) {
+    pool_options o = with(1);
+    (idle ? o.idle_timeout : o.max_worker_age) = 1ms;
+    pool p(o);
+    for (int i = 0; i < 5; ++i) {
+      auto r = p.apply_async(square, i);
+      EXPECT_EQ(r.get(ages), i * i);
+      ::usleep(3000);  // its time is up
+    }
+  }
+}
+
+TEST_P(size_far, a_time_without_end_is_none) {
+  for (const bool idle : {true, false}) {
+    pool_options o = with(1);
+    (idle ? o.idle_timeout : o.max_worker_age) = for_all_time;
+    pool p(o);
+    auto r = p.apply_async(own_pid);
+    const int pid = r.get(ages);
+    EXPECT_EQ(p.apply(own_pid), pid);
+    EXPECT_EQ(p.stats().recycled, 0U);
+  }
 }
 
 // ---- workers that die before they are given anything to do

@@ -463,6 +463,29 @@ TEST_P(limits_everywhere, options_that_make_no_sense_are_refused) {
   EXPECT_EQ(call({}), 9);
 }
 
+TEST_P(timeout, a_time_without_end_is_none) {
+  constexpr auto for_all_time = std::chrono::nanoseconds::max();
+  pool p(with(1));
+  const stop_steps patient{.token_grace = for_all_time, .signal_grace = for_all_time};
+  // Looked at again and again while it runs: another item's time is short.
+  const auto slow = [](int x) {
+    ::usleep(20'000);
+    return x;
+  };
+  EXPECT_EQ(p.apply({.timeout = for_all_time}, slow, 3), 3);
+  EXPECT_EQ(p.apply({.deadline = for_all_time}, slow, 4), 4);
+  // Asked to end, and given all the time for it; it gets as far as it likes.
+  board b;
+  const auto ends_when_asked = [m = b.here()] {
+    while (!this_worker::stop_requested()) ::usleep(100);
+    ::usleep(20'000);
+    m.set(0);
+  };
+  EXPECT_THROW(p.apply({.timeout = 1ms, .stop_steps = patient}, ends_when_asked), task_timeout);
+  EXPECT_EQ(b->at(0), 1);
+  EXPECT_EQ(p.stats().died, 0U);
+}
+
 TEST_P(limits_everywhere, what_keeps_them_does_not_notice) {
   pool p(with());
   const task_options o{.timeout = ages, .retries = 3, .deadline = ages};

@@ -190,6 +190,25 @@ TEST_F(engine_room_test, bytes_are_bounded_too) {
   EXPECT_EQ(s->call->all(), repeated(100, by_0));
 }
 
+// What was taken back before the worker came to it stands in its ring all the same, until it does.
+TEST_F(engine_room_test, bytes_of_what_has_ended_take_no_room_while_a_ring_still_holds_it) {
+  asked.max_pending_bytes = 8;  // two items
+  make(1, 1);
+  auto first = submit(1, 1);
+  ASSERT_EQ(fake->claim(0, 1), 1u);
+  auto second = submit(1, 1);
+  ASSERT_TRUE(pool->cancel(*second));
+  ASSERT_EQ(fake->held(0), 2u);
+  auto third = start({.one_chunk = true, .limits = {.when_full = when_full::fail}});
+  EXPECT_EQ(third->end(), "submitted");
+  EXPECT_EQ(start({.one_chunk = true, .limits = {.when_full = when_full::fail}})->end(), "full");
+  work_off(*third->call, {0});
+  EXPECT_EQ(first->all(), lines{by_0});
+  EXPECT_EQ(second->all(), lines{"cancelled"});
+  EXPECT_TRUE(eventually([&] { return fake->held(0) == 0; }));
+  EXPECT_EQ(start({.items = 2, .chunk = 2, .one_chunk = true})->end(), "submitted");
+}
+
 TEST_F(engine_room_test, what_is_larger_than_the_bound_goes_alone) {
   asked.max_pending_bytes = 3;
   make(1, 1);

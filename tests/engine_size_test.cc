@@ -161,5 +161,27 @@ TEST_F(engine_size, the_old_leave_one_after_the_other) {
   EXPECT_NE(fake->told_to_leave().back(), first);
 }
 
+TEST_F(engine_size, the_old_that_are_busy_leave_one_after_the_other_too) {
+  asked.max_worker_age = 1s;
+  make(2, 2);
+  auto call = submit(100'000, 1);
+  const auto start = clock::now();
+  ASSERT_TRUE(eventually([&] {
+    for (worker_id w : {0u, 1u}) {
+      if (fake->held(w) == 0) continue;
+      fake->finish(w);
+      if (fake->held(w) != 0) fake->claim(w, 1);
+    }
+    return clock::now() - start > 300ms;  // and now both are at an item that has just begun
+  }));
+  ASSERT_TRUE(eventually([&] { return !fake->told_to_leave().empty(); }));
+  settle();
+  EXPECT_EQ(fake->told_to_leave().size(), 1u) << "its replacement is not there yet";
+  // But an item that does not come to an end keeps nobody.
+  EXPECT_TRUE(eventually([&] { return fake->told_to_leave().size() == 2; }));
+  pool->cancel(*call);
+  work_off(*call, {0, 1});
+}
+
 }  // namespace
 }  // namespace procpool::core

@@ -2,7 +2,9 @@
 // terminate(): from anywhere, at any time, against workers that do not want to go; in bounded time.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <csignal>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -114,6 +116,25 @@ TEST_P(failure_terminate, AStoppedZygoteOnlyDelaysIt) {
   p.terminate();
   EXPECT_THROW(r.get(seconds(0)), pool_terminated);
   EXPECT_TRUE(p.join_for(seconds(20)));
+  reap_orphans();
+}
+
+TEST_P(failure_terminate, AStoppedZygoteOnlyDelaysWhoeverJoinsAlready) {
+  pool p(of(1));
+  auto r = p.apply_async(for_ever, 1);
+  await(0);
+  p.close();
+  std::atomic<pid_t> joining{0};
+  auto over = std::async(std::launch::async, [&] {
+    joining = ::gettid();
+    return p.join_for(seconds(20));
+  });
+  EXPECT_TRUE(eventually([&] { return joining != 0 && state_of(joining) == 'S'; }));
+  ::kill(the_zygote(), SIGSTOP);
+  const auto start = steady::now();
+  p.terminate();
+  EXPECT_TRUE(over.get());
+  EXPECT_LT(steady::now() - start, seconds(10));
   reap_orphans();
 }
 

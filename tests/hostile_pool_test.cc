@@ -371,5 +371,34 @@ TEST_P(hostile_pool, does_not_answer_for_the_worker_that_takes_its_place) {
   EXPECT_EQ(workers.size(), 5U) << "each has done all it is for";
 }
 
+/// In a worker that leaves: every answer there could be stands in its window, and more.
+void answer_all() {
+  const auto all = reach();
+  auto& own = *reinterpret_cast<shm::window*>(all.data());
+  const std::uint32_t now = own.start;
+  for (std::uint32_t i = 0; i < shm::ring_slots; ++i)
+    own.replies[i].word.store(shm::lap_of(now - now % shm::ring_slots + i));
+}
+
+TEST_P(hostile_pool, costs_nothing_when_it_has_gone_and_nobody_takes_its_place) {
+  pool_options options = of(2);
+  options.finalizer = task(answer_all);
+  pool p(options);
+  p.map(
+      {.chunksize = 1}, [](int x) { return x; }, numbers(0, 50));
+  const auto first = the_workers();
+  p.resize(1);
+  ASSERT_TRUE(eventually([&] { return the_workers().size() == 1; }));
+  const auto cpu = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+  };
+  // What is measured is what an idle pool costs in that time.
+  const auto before = cpu();
+  ::usleep(300'000);
+  EXPECT_LT(cpu() - before, std::chrono::milliseconds(100));
+}
+
 }  // namespace
 }  // namespace procpool

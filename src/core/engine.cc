@@ -31,7 +31,7 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
 engine::~engine() {
   if (!options_.own_process()) return;  // a forked copy: blocks lie in memory that is the owner's
   for (parcel* p : parcels_)
-    if (p != nullptr) leave_parcel(p);
+    if (p != nullptr) leave_parcel(p, false);
 }
 
 void engine::guard::unlock() {
@@ -164,7 +164,7 @@ void engine::enqueue(call_id id, encoded e, std::size_t first) {
   task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(e.items));
   if (parcels_.size() <= task) parcels_.resize(task + 1);
   e.bytes->base = first;
-  e.bytes->users = 1;
+  e.bytes->users = e.bytes->to_end = 1;
   e.bytes->epoch = publications_.joined();
   ledger_.submitted(e.items);
   call_record& c = calls_[id];
@@ -462,7 +462,7 @@ void engine::terminate() {
   state_ = state::terminated;
   if (!broken_before) fail_all_calls([] { return std::make_exception_ptr(pool_terminated()); });
   backend_->kill_all();
-  backend_->interrupt();
+  wake_by(next_deadline());
 }
 
 bool engine::join(clock::time_point deadline) {

@@ -46,6 +46,9 @@ namespace procpool::core {
 /// Throw std::invalid_argument.
 void check(const stop_steps& s);
 void check_duration(std::chrono::nanoseconds d, const char* name);
+/// No longer than what can be added to any time: a century.
+std::chrono::nanoseconds within_reason(std::chrono::nanoseconds d) noexcept;
+stop_steps within_reason(stop_steps s) noexcept;
 
 /// The exception for a pool that broke: a new one each time.
 std::exception_ptr why(const broken& b);
@@ -271,7 +274,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void take(const scheduler::take& d);
   void share_parcel(task_id from, task_id to);
   /// One task fewer reads the parcel.
-  void leave_parcel(parcel* p) noexcept;
+  void leave_parcel(parcel* p, bool with_items) noexcept;
   void forget(task_id id);
   void fail_task(task_id id, const std::exception_ptr& error);
   /// Takes back what a worker has not claimed from item `keep` on; returns how many stay with it.

@@ -24,7 +24,7 @@ std::vector<worker_info> engine::workers() const {
   check_process();
   guard l(*this);
   std::vector<worker_info> all;
-  for (worker_id w = 0; w < graves_.size(); ++w)
+  for (worker_id w = 0; w < backend_->workers(); ++w)
     if (const auto process = backend_->process_of(w)) all.push_back(describe(w, *process));
   return all;
 }

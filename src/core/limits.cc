@@ -39,6 +39,17 @@ std::exception_ptr nest_earlier(const std::exception_ptr& error, const std::exce
 
 }  // namespace
 
+std::chrono::nanoseconds within_reason(std::chrono::nanoseconds d) noexcept {
+  constexpr std::chrono::nanoseconds century = std::chrono::hours(24) * 36'525;
+  return std::min(d, century);
+}
+
+stop_steps within_reason(stop_steps s) noexcept {
+  s.token_grace = within_reason(s.token_grace);
+  s.signal_grace = within_reason(s.signal_grace);
+  return s;
+}
+
 void check_duration(std::chrono::nanoseconds d, const char* name) {
   if (d.count() < 0)
     throw std::invalid_argument(std::string("procpool: ") + name + " is " +
@@ -76,6 +87,9 @@ void engine::note_limits(call_id id, const detail::call_options& options) {
   if (!says_something(*options.limits)) return;
   auto limits = std::make_shared<call_limits>();
   limits->said = *options.limits;
+  limits->said.timeout = within_reason(limits->said.timeout);
+  limits->said.backoff = within_reason(limits->said.backoff);
+  if (limits->said.stop_steps) limits->said.stop_steps = within_reason(*limits->said.stop_steps);
   limits->until = options.until;
   if (limits->until != never) ends_.emplace(limits->until, id);
   calls_[id].limits = std::move(limits);

@@ -271,7 +271,7 @@ void engine::pump(clock::time_point now) {
   backend_->flush();
   let_in();
   size_to_work();
-  wake_by(std::min({scheduler_.deadline(), limits_due(), size_due_}));
+  wake_by(next_deadline());
 }
 
 // The last to act may have been another thread than the one that sleeps.
@@ -328,20 +328,23 @@ std::uint32_t engine::recall(task_id id, std::uint32_t keep) {
 
 void engine::share_parcel(task_id from, task_id to) {
   if (parcels_.size() <= to) parcels_.resize(to + 1);
-  parcels_[to] = parcels_[from];
-  ++parcels_[to]->users;
+  parcel& p = *parcels_[from];
+  parcels_[to] = &p;
+  ++p.users;
+  if (scheduler_[from].count != 0) ++p.to_end;
 }
 
-void engine::leave_parcel(parcel* p) noexcept {
+void engine::leave_parcel(parcel* p, bool with_items) noexcept {
+  // What has no item left may stand in a worker's ring for as long as the item before it runs.
+  if (with_items && --p->to_end == 0) pending_bytes_ -= p->counted;
   if (--p->users != 0) return;
   publications_.left(p->epoch);
-  pending_bytes_ -= p->counted;
   delete p;
 }
 
 void engine::forget(task_id id) {
   parcel* p = std::exchange(parcels_[id], nullptr);
-  if (p != nullptr) leave_parcel(p);
+  if (p != nullptr) leave_parcel(p, scheduler_[id].count != 0);
   call_id call = scheduler_[id].call;
   scheduler_.erase(id);
   // The last trace of a call that was settled while a worker's ring still held a task of it.

@@ -27,10 +27,11 @@ class parcel {
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   [[nodiscard]] bool in_block() const noexcept { return block_.data != nullptr; }
 
-  std::size_t base = 0;     // the call's item that is the parcel's first
-  std::uint32_t users = 0;  // tasks that read it; guarded by the engine's lock
-  std::uint64_t epoch = 0;  // see publications
-  std::size_t counted = 0;  // of its bytes, against max_pending_bytes
+  std::size_t base = 0;      // the call's item that is the parcel's first
+  std::uint32_t users = 0;   // tasks that read it; guarded by the engine's lock
+  std::uint32_t to_end = 0;  // of those the ones that have items
+  std::uint64_t epoch = 0;   // see publications
+  std::size_t counted = 0;   // of its bytes, against max_pending_bytes
   std::shared_ptr<const detail::published> state;  // what its tasks read, or null
 
  private:

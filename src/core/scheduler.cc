@@ -140,8 +140,8 @@ void scheduler::grow(std::uint32_t workers) {
   if (workers <= workers_.size()) return;
   open_.grow(workers);
   givers_.grow(workers);
-  workers_.resize(workers);
   moved_.reserve(workers);
+  workers_.resize(workers);
 }
 
 void scheduler::up(worker_id worker, clock::time_point now) {

@@ -21,13 +21,14 @@ void engine::resize(int processes) {
   guard l(*this);
   if (state_ != state::running) refuse();
   if (!options_.caller_runs) {
-    backend_->grow(many);
-    const std::uint32_t places = backend_->workers();
+    // The backend's come last: no worker may come up in a place that these do not know.
+    const std::uint32_t places = std::max(many, backend_->workers());
     graves_.resize(places);
     look_at_.resize(places, never);
     stops_.grow(places);
     scheduler_.grow(places);
     ledger_.grow(places);
+    backend_->grow(places);
   }
   most_ = target_ = many;
   backend_->keep(target_);
@@ -35,14 +36,12 @@ void engine::resize(int processes) {
   size_due_ = clock::time_point::min();
   keep_size(now);
   pump(now);
-  wake_by(backend_->next_deadline());
 }
 
 void engine::size_to_work() {
   if (target_ >= most_ || scheduler_.items() <= target_ || retiring_) return;
   target_ = static_cast<std::uint32_t>(std::min<std::size_t>(most_, scheduler_.items()));
   backend_->keep(target_);
-  wake_by(backend_->next_deadline());
 }
 
 void engine::keep_size(clock::time_point now) {
@@ -70,16 +69,24 @@ std::optional<worker_id> engine::one_to_spare() const {
   return serving > target_ ? spare : std::nullopt;
 }
 
-// One after the other: while one is being replaced, which takes as long as the initializer does,
-// the next one works on. But a long item does not keep the others from leaving.
+// One after the other: while one is being replaced, which takes as long as its last item and the
+// initializer do, the next one works on. But an item as long as a worker's life keeps nobody.
 void engine::let_the_old_leave(clock::time_point now) {
   for (;;) {
     std::uint32_t present = 0;
     std::optional<worker_id> oldest;
     for (worker_id w = 0; w < graves_.size(); ++w) {
       const bool serves = scheduler_.serves(w);
-      if (serves || scheduler_.holds(w) != 0) ++present;
-      if (serves && (!oldest || ledger_.of(w).began < ledger_.of(*oldest).began)) oldest = w;
+      if (serves) {
+        ++present;
+        if (!oldest || ledger_.of(w).began < ledger_.of(*oldest).began) oldest = w;
+      } else if (!scheduler_.is_free(w)) {
+        const auto long_since = scheduler_.busy_since(w) + options_.max_worker_age;
+        if (now >= long_since)
+          ++present;
+        else
+          size_due_ = std::min(size_due_, long_since);
+      }
     }
     if (!oldest || present < target_) return;  // the next worker that is up has it looked at again
     const auto due = ledger_.of(*oldest).began + options_.max_worker_age;

@@ -60,16 +60,23 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
 
 local_backend::~local_backend() = default;
 
-// A place that was made stays, also when a later one is refused.
+// All of them or none; but the memory stays.
 void local_backend::grow(std::uint32_t workers) {
-  memory_->grow(workers);
-  for (std::uint32_t w = this->workers(); w < workers; ++w) {
-    auto made = std::make_unique<place>(*memory_, w);
-    bell_->add(made->bell);
-    supervisor_->add_place();
-    places_[w] = std::move(made);
-    many_.store(w + 1, std::memory_order_release);
+  const std::uint32_t before = this->workers();
+  if (workers <= before) return;
+  try {
+    memory_->grow(workers);
+    to_wake_.reserve(workers);
+    for (std::uint32_t w = before; w < workers; ++w) {
+      places_[w] = std::make_unique<place>(*memory_, w);
+      bell_->add(places_[w]->bell);
+    }
+    supervisor_->grow(workers);
+  } catch (...) {
+    for (std::uint32_t w = before; w < workers; ++w) places_[w].reset();
+    throw;
   }
+  many_.store(workers, std::memory_order_release);
 }
 
 void local_backend::keep(std::uint32_t workers) { supervisor_->keep(workers); }
@@ -317,6 +324,7 @@ void local_backend::release(core::worker_id worker, std::uint32_t ticket) {
 
 void local_backend::bury(core::worker_id worker) {
   for (sent& s : places_[worker]->slots) free_copy(s);
+  places_[worker]->channel.silence();
   supervisor_->bury(worker);
 }
 

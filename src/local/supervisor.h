@@ -39,8 +39,8 @@ class supervisor {
   supervisor(process::zygote_client& zygote, bool has_initializer,
              std::function<int(std::uint32_t worker, bool suspicious)> prepare);
 
-  /// One more place.
-  void add_place() { places_.emplace_back(); }
+  /// So many places; there are not more yet.
+  void grow(std::uint32_t places) { places_.resize(places); }
   /// keep() for the places there are, which returns when every worker has a pid. Throws
   /// std::system_error when the system refuses one.
   void fill();

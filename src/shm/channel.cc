@@ -240,6 +240,11 @@ void parent_half::release(std::uint32_t index) noexcept {
     ++oldest_;
 }
 
+void parent_half::silence() noexcept {
+  const std::uint32_t next = read_.load(std::memory_order_relaxed);
+  window_.replies[next % ring_slots].word.store(0, std::memory_order_relaxed);
+}
+
 // ---- the worker's half --------------------------------------------------------------------------
 
 worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)

@@ -130,6 +130,9 @@ class parent_half {
   /// The answer's bytes are no longer looked at: the slot and its block are free.
   void release(std::uint32_t index) noexcept;
 
+  /// The worker has gone, and all that it answered has been read: what else it wrote is no answer.
+  void silence() noexcept;
+
   /// The worker was last seen on another CPU than this thread.
   [[nodiscard]] bool elsewhere(std::uint32_t cpu) const noexcept {
     return window_.cpu.load(std::memory_order_relaxed) != cpu;
