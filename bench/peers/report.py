@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""What was measured, as a table."""
+from peers import PEERS
+
+# work: what a reader is told, and whether less is better
+WORKS = {
+    "apply_p50": ("apply, there and back, p50", True),
+    "apply_p99": ("apply, there and back, p99", True),
+    "apply_async": ("apply_async of many, get all", False),
+    "map": ("map of ints", False),
+    "imap": ("imap, default chunksize", False),
+    "imap_1": ("imap, chunksize 1", False),
+    "echo_1MiB": ("echo of 1 MiB", False),
+    "echo_64MiB": ("echo of 64 MiB", False),
+    "up_down": ("pool of 2 up, a task, down", True),
+    "fresh": ("a fresh worker for each task", False),
+    "skewed": ("skewed map, times the ideal", True),
+}
+UNITS = {"s": "s", "items/s": "/s", "B/s": "B/s"}
+PREFIXES = (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")
+THREADS = {peer.name for peer in PEERS.values() if not peer.isolated}
+
+
+def said(value, unit):
+    """0.000123, "s" is 123 µs."""
+    if unit == "ratio":
+        return f"{value:.2f}"
+    # What rounds up to 1000 belongs to the next prefix.
+    scale, prefix = next((s for s in PREFIXES if value >= 0.9995 * s[0]), PREFIXES[-1])
+    scaled = value / scale
+    digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+    return f"{scaled:.{digits}f} {prefix}{UNITS[unit]}"
+
+
+def by_work(results):
+    """{work: {peer: row}}, in the order of WORKS."""
+    rows = {work: {} for work in WORKS}
+    for row in results["rows"]:
+        rows[row["work"]][row["peer"]] = row
+    return rows
+
+
+def against_best(work, rows):
+    """How many times as good procpool is as the best of the other process pools."""
+    others = {p: r["value"] for p, r in rows.items() if p != "procpool" and p not in THREADS}
+    if not others or "procpool" not in rows:
+        return "–"
+    less = WORKS[work][1]
+    best = (min if less else max)(others, key=others.get)
+    ratio = others[best] / rows["procpool"]["value"]
+    return f"{ratio if less else 1 / ratio:.3g} × {best}"
+
+
+def table(results):
+    """Markdown, aligned so that it can be read as it is."""
+    peers = [peer.name for peer in PEERS.values() if peer.name in results["versions"]]
+    lines = [["work", *peers, "procpool is"]]
+    for work, rows in by_work(results).items():
+        cells = [said(rows[p]["value"], rows[p]["unit"]) if p in rows else "–" for p in peers]
+        lines.append([WORKS[work][0], *cells, against_best(work, rows)])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    lines.insert(1, ["-" * width for width in widths])
+    text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
+            for line in lines]
+    text += ["", "procpool is: so many times as good as the best other pool of processes"]
+    if threads := [p for p in peers if p in THREADS]:
+        text.append("threads, without isolation: " + ", ".join(threads))
+    text += [f"– {s['peer']}: {', '.join(s['works'])}: {s['reason']}" if s["works"] else
+             f"– {s['peer']}: {s['reason']}" for s in results["skipped"]]
+    if results["quick"]:
+        text.append("a quick run: its sizes are tiny, and its figures mean nothing")
+    return "\n".join(text)
