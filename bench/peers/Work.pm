@@ -34,9 +34,7 @@ our ($peer, $version);
 my $json = JSON::PP->new->canonical;
 $| = 1;
 
-sub say_row {
-    print $json->encode({ peer => $peer, version => $version, work => @_ }), "\n";
-}
+sub say_row { print $json->encode({ peer => $peer, version => $version, work => @_ }), "\n" }
 
 sub row {
     my ($work, $unit, @values) = @_;
@@ -60,6 +58,7 @@ sub repeat {
 sub sized {
     my ($call, $limit) = @_;
     my ($n, $took) = (4);
+    $call->($n);    # workers that start only now would count
     while (($took = seconds($call, $n)) < $target / 4 && $n < $limit) {
         $n = 4 * $n < $limit ? 4 * $n : $limit;
     }

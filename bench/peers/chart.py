@@ -47,8 +47,9 @@ def panel(ax, work, rows, places):
                   fontsize=7, color=GREY)
     for y, row in enumerate(rows):
         ours = row["peer"] == "procpool"
-        ax.annotate(said(row["value"], row["unit"]), (row["value"], y), (3, 0), va="center_baseline",
-                    textcoords="offset points", fontweight="bold" if ours else "normal")
+        ax.annotate(said(row["value"], row["unit"]), (row["value"], y), (3, 0),
+                    textcoords="offset points", va="center_baseline",
+                    fontweight="bold" if ours else "normal")
         if ours:
             ax.get_yticklabels()[y].set(fontweight="bold", color=OURS)
 

@@ -51,6 +51,7 @@ struct measure {
   template <class Some>
   int sized(Some some, int limit) {
     int n = 4;
+    some(n);  // workers that start only now would count
     double took = some(n);
     while (took < target / 4 && n < limit) took = some(n = std::min(4 * n, limit));
     return std::clamp(static_cast<int>(n * std::min(target / took, 1e3)), 1, limit);

@@ -40,7 +40,8 @@ class Results:
             else:
                 self.rows.setdefault((peer, line["work"]), []).append(line)
         if problem:
-            self.skip(peer, f"{problem}, {'after ' + lines[-1]['work'] if lines else 'at its start'}")
+            where = f"after {lines[-1]['work']}" if lines else "at its start"
+            self.skip(peer, f"{problem} ({where})")
 
     def medians(self):
         """Over the rounds, of the medians that each program found."""

@@ -48,6 +48,7 @@ class Rows:
     def sized(self, call, most):
         """So large an n that call(n) takes about TARGET. Finding it warms everything up."""
         n = 4
+        call(n)  # workers that start only now would count
         while (took := seconds(call, n)) < TARGET / 4 and n < most:
             n = min(4 * n, most)
         return max(1, min(most, int(n * TARGET / took)))

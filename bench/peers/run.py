@@ -23,8 +23,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="each runs every peer once (3)")
     parser.add_argument("--peers", default=",".join(PEERS), help="of %(default)s")
-    parser.add_argument("--out", type=pathlib.Path, default=BUILD / "peers",
-                        help="directory for results.json and chart.svg (build/peers)")
+    parser.add_argument("--out", type=pathlib.Path, help="directory for results.json and chart.svg"
+                        " (build/peers; build/peers/quick when they are of a quick run)")
     parser.add_argument("--quick", action="store_true", help="one round of tiny sizes")
     chosen = parser.parse_args()
     chosen.peers = chosen.peers.split(",")
@@ -32,6 +32,7 @@ def arguments():
         parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     if chosen.quick:
         chosen.rounds = 1
+    chosen.out = chosen.out or BUILD / "peers" / ("quick" if chosen.quick else ".")
     return chosen
 
 

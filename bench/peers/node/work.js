@@ -29,8 +29,8 @@ async function seconds(call, ...args) {
 
 /** What `once` returns, 3 times or for half a second, whichever is more; 50 at most. */
 async function repeat(once) {
-  const start = performance.now();
   const values = [await once()];
+  const start = performance.now();
   while (!quick && values.length < 50 && (values.length < 3 || performance.now() - start < 500))
     values.push(await once());
   return values;
@@ -40,6 +40,7 @@ async function repeat(once) {
 async function sized(call, limit) {
   let n = 4;
   let took;
+  await call(n);  // workers that start only now would count
   while ((took = await seconds(call, n)) < target / 4 && n < limit) n = Math.min(4 * n, limit);
   return Math.max(1, Math.min(limit, Math.floor(n * target / took)));
 }
