@@ -21,15 +21,17 @@ PREFIXES = (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"
 THREADS = {peer.name for peer in PEERS.values() if not peer.isolated}
 
 
+def three_digits(value):
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
 def said(value, unit):
     """0.000123, "s" is 123 µs."""
     if unit == "ratio":
         return f"{value:.2f}"
     # What rounds up to 1000 belongs to the next prefix.
     scale, prefix = next((s for s in PREFIXES if value >= 0.9995 * s[0]), PREFIXES[-1])
-    scaled = value / scale
-    digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-    return f"{scaled:.{digits}f} {prefix}{UNITS[unit]}"
+    return f"{three_digits(value / scale)} {prefix}{UNITS[unit]}"
 
 
 def by_work(results):
@@ -48,7 +50,7 @@ def against_best(work, rows):
     less = WORKS[work][1]
     best = (min if less else max)(others, key=others.get)
     ratio = others[best] / rows["procpool"]["value"]
-    return f"{ratio if less else 1 / ratio:.3g} × {best}"
+    return f"{three_digits(ratio if less else 1 / ratio)} × {best}"
 
 
 def table(results):
