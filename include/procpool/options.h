@@ -124,7 +124,8 @@ struct pool_options {
   procpool::stop_steps stop_steps = {};
   /// A worker that has had nothing to do for so long leaves, as long as there are more than
   /// min_processes; when there is more to do than there are workers, they are made again, up to
-  /// `processes`. 0: they stay. Nothing wakes up for it in a pool that has shrunk.
+  /// `processes`. 0: they stay. Nothing wakes up for it in a pool that has shrunk. Nothing to an
+  /// in_process pool, and so is max_worker_age.
   std::chrono::nanoseconds idle_timeout{0};
   int min_processes = 0;
   /// A worker is replaced so long after it was ready, when the item that it runs then has ended:
