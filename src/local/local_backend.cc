@@ -29,6 +29,7 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
   supervisor_ = std::make_unique<supervisor>(*zygote_, options.initializer != nullptr,
                                              [this](std::uint32_t w, bool suspicious) {
                                                places_[w]->channel.prepare(suspicious);
+                                               if (w >= top_) top_ = w + 1;
                                                return places_[w]->bell.get();
                                              });
   int control[] = {zygote_->socket(), zygote_->pidfd()};
@@ -76,7 +77,7 @@ void local_backend::grow(std::uint32_t workers) {
     for (std::uint32_t w = before; w < workers; ++w) places_[w].reset();
     throw;
   }
-  many_.store(workers, std::memory_order_release);
+  many_ = workers;
 }
 
 void local_backend::keep(std::uint32_t workers) { supervisor_->keep(workers); }
@@ -241,7 +242,7 @@ void local_backend::poll(std::vector<core::event>& to) {
     }
   }
   if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
-  for (std::uint32_t w = 0; w < workers(); ++w) poll_worker(w, to);
+  for (std::uint32_t w = 0; w < top_; ++w) poll_worker(w, to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
 }
 
@@ -326,17 +327,19 @@ void local_backend::bury(core::worker_id worker) {
   for (sent& s : places_[worker]->slots) free_copy(s);
   places_[worker]->channel.silence();
   supervisor_->bury(worker);
+  while (top_ != 0 && supervisor_->stage_of(top_ - 1) == stage::empty) --top_;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
-  return std::ranges::any_of(places(), [](const auto& p) { return p->channel.ready(); });
+  return std::ranges::any_of(places_in_use(), [](const auto& p) { return p->channel.ready(); });
 }
 
 bool local_backend::elsewhere() const noexcept {
   auto cpu = static_cast<std::uint32_t>(sys::getcpu());
-  return std::ranges::any_of(places(), [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
+  return std::ranges::any_of(places_in_use(),
+                             [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
 }
 
 void local_backend::leave() {

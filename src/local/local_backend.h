@@ -35,9 +35,7 @@ class local_backend final : public core::backend {
   local_backend(std::uint32_t workers, start_method method, const child_options& options);
   ~local_backend() override;
 
-  [[nodiscard]] std::uint32_t workers() const override {
-    return many_.load(std::memory_order_acquire);
-  }
+  [[nodiscard]] std::uint32_t workers() const override { return many_; }
   void grow(std::uint32_t workers) override;
   void keep(std::uint32_t workers) override;
   [[nodiscard]] std::uint32_t room() const override { return shm::ring_slots - 1; }
@@ -103,8 +101,8 @@ class local_backend final : public core::backend {
     std::uint32_t seen_at = 0;  // and its task's ring index
   };
 
-  [[nodiscard]] std::span<const std::unique_ptr<place>> places() const noexcept {
-    return {places_.data(), workers()};
+  [[nodiscard]] std::span<const std::unique_ptr<place>> places_in_use() const noexcept {
+    return {places_.data(), top_};
   }
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
@@ -128,7 +126,8 @@ class local_backend final : public core::backend {
   std::unique_ptr<process::zygote_client> zygote_;
   std::unique_ptr<bell> bell_;
   std::vector<std::unique_ptr<place>> places_;  // of all that there could be
-  std::atomic<std::uint32_t> many_{0};          // places that there are: wait() has no lock
+  std::uint32_t many_ = 0;                      // places that there are
+  std::atomic<std::uint32_t> top_{0};           // above all that have a worker: wait() has no lock
   std::unique_ptr<supervisor> supervisor_;
   std::vector<std::uint32_t> to_wake_;
   std::unordered_map<const detail::entry_point*, base::token> tokens_;
