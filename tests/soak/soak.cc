@@ -80,8 +80,8 @@ int any_length(int item) {
 
 struct tally {
   std::atomic<std::uint64_t> rounds{0}, items{0}, values{0}, died{0}, timed_out{0}, cancelled{0},
-      ended{0}, resizes{0}, kills{0}, stops{0}, zygotes{0}, lost{0}, doubled{0}, wrong{0},
-      leaked{0};
+      ended{0}, resizes{0}, kills{0}, stops{0}, zygotes{0}, zygotes_stopped{0}, lost{0}, doubled{0},
+      wrong{0}, leaked{0};
 } sums;
 std::mutex said;
 
@@ -282,6 +282,11 @@ void chaos(pid_t zygote, std::uint32_t seed, bool kill_zygote, const std::atomic
   const auto start = clock::now();
   while (!over) {
     ::usleep(static_cast<useconds_t>(500 + random() % 6000));
+    if (random() % 32 == 0 && send_signal(zygote, ::getpid(), SIGSTOP)) {
+      ++sums.zygotes_stopped;
+      ::usleep(static_cast<useconds_t>(random() % 30000));
+      send_signal(zygote, ::getpid(), SIGCONT);
+    }
     const auto workers = procpool::testing::children_of(zygote);
     if (workers.empty()) continue;
     const pid_t victim = workers[random() % workers.size()];
@@ -330,7 +335,8 @@ void round(std::uint32_t seed) {
             .stop_steps = {.token_grace = std::chrono::milliseconds(random() % 3)},
             .idle_timeout = std::chrono::milliseconds(random() % 3),
             .max_worker_age = std::chrono::milliseconds(random() % 2 * (5 + random() % 50)),
-            .max_pending = random() % 3 == 0 ? 64U : 0U});
+            .max_pending = random() % 3 == 0 ? 64U : 0U,
+            .max_pending_bytes = random() % 3 == 0 ? 1000U : 0U});
     const bool kill_zygote = random() % 6 == 0;
     std::thread trouble(chaos, procpool::testing::the_zygote(), seed + 1, kill_zygote,
                         std::cref(over));
@@ -375,12 +381,13 @@ int main(int argc, char** argv) {
     seed += 100;
   } while (clock::now() < end);
   std::printf(
-      "soak: rounds %lu, kills %lu, stops %lu, zygotes killed %lu, resizes %lu; items %lu: values "
+      "soak: rounds %lu, kills %lu, stops %lu, zygotes killed %lu, stopped %lu, resizes %lu; items "
+      "%lu: values "
       "%lu, died %lu, timed out %lu, cancelled %lu, with their pool %lu\n"
       "soak: hung 0, lost %lu, doubled %lu, wrong %lu, leaked %lu\n",
       sums.rounds.load(), sums.kills.load(), sums.stops.load(), sums.zygotes.load(),
-      sums.resizes.load(), sums.items.load(), sums.values.load(), sums.died.load(),
-      sums.timed_out.load(), sums.cancelled.load(), sums.ended.load(), sums.lost.load(),
-      sums.doubled.load(), sums.wrong.load(), sums.leaked.load());
+      sums.zygotes_stopped.load(), sums.resizes.load(), sums.items.load(), sums.values.load(),
+      sums.died.load(), sums.timed_out.load(), sums.cancelled.load(), sums.ended.load(),
+      sums.lost.load(), sums.doubled.load(), sums.wrong.load(), sums.leaked.load());
   return sums.lost + sums.doubled + sums.wrong + sums.leaked == 0 ? 0 : 1;
 }
