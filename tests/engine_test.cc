@@ -430,7 +430,7 @@ TEST_F(engine_test, joining_comes_after_closing) {
   auto call = submit(2, 1);
   pool->close();
   items input(1);
-  EXPECT_THROW(pool->submit(call, entry, input, {}), pool_closed);
+  EXPECT_THROW(pool->submit(std::make_shared<recorder>(), entry, input, {}), pool_closed);
   EXPECT_FALSE(pool->join(clock::now() + 20ms)) << "there is work to do";
   EXPECT_FALSE(fake->retired());
   work_off(*call, {0});

@@ -236,6 +236,7 @@ class fake_backend final : public backend {
   }
   void poll(std::vector<event>& to) override {
     std::lock_guard hold(mutex_);
+    to.reserve(to.size() + events_.size());
     std::move(events_.begin(), events_.end(), std::back_inserter(to));
     events_.clear();
     if (killed_ ||

@@ -124,11 +124,11 @@ class model {
   void drop() {
     if (calls_.empty()) return;
     auto at = std::next(calls_.begin(), below(static_cast<std::uint32_t>(calls_.size())));
-    for (task_id t : s_.tasks_of(at->first)) {
-      if (!s_[t].queued) continue;
+    s_.each_task_of(at->first, [this](task_id t) {
+      if (!s_[t].queued) return;
       end(s_[t], 0, s_[t].count);
       s_.erase(t);
-    }
+    });
     if (s_.live(at->first) != 0) return;
     check(at->second);
     s_.close(at->first);

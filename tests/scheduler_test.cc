@@ -547,7 +547,7 @@ TEST_F(scheduler_test, a_call_dropped_whole_leaves_its_turn_to_the_next) {
   call_id b = s->open(profile);
   add(a, 100);
   auto tb = add(b, 1);
-  for (task_id id : s->tasks_of(a)) s->erase(id);
+  s->each_task_of(a, [this](task_id id) { s->erase(id); });
   EXPECT_EQ(s->live(a), 0u);
   s->close(a);
   EXPECT_EQ(s->queued(), 1u);
@@ -558,7 +558,7 @@ TEST_F(scheduler_test, the_number_of_a_closed_call_is_free_only_once_no_turn_is_
   make(1);
   call_id a = s->open(profile);
   add(a, 3);
-  for (task_id id : s->tasks_of(a)) s->erase(id);
+  s->each_task_of(a, [this](task_id id) { s->erase(id); });
   s->close(a);
   call_id b = s->open(profile);
   EXPECT_NE(b, a) << "it still stands in the order of turns";
@@ -589,12 +589,13 @@ TEST_F(scheduler_test, it_knows_what_is_alive) {
   ASSERT_TRUE(send());
   EXPECT_EQ(s->live(c), 3u);
   EXPECT_EQ(s->queued(), 2u);
-  auto all = s->tasks_of(c);
+  std::vector<task_id> all;
+  s->each_task_of(c, [&](task_id id) { all.push_back(id); });
   std::sort(all.begin(), all.end());
   EXPECT_EQ(all, t);
   finish(t[0]);
   EXPECT_EQ(s->live(c), 2u);
-  for (task_id id : s->tasks_of(c)) s->erase(id);
+  s->each_task_of(c, [this](task_id id) { s->erase(id); });
   EXPECT_TRUE(s->idle());
   EXPECT_EQ(s->live(c), 0u);
 }

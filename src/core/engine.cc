@@ -62,10 +62,11 @@ void engine::refuse() const {
 call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, const detail::call_options& options) {
   if (state_ != state::running) refuse();
-  auto [known, fresh] = profiles_.try_emplace(&entry, 0);
-  if (fresh) known->second = scheduler_.add_profile();
+  auto known = profiles_.find(&entry);
+  if (known == profiles_.end()) known = profiles_.emplace(&entry, scheduler_.add_profile()).first;
+  if (const std::size_t numbers = scheduler_.make_room_for_call(); calls_.size() < numbers)
+    calls_.resize(numbers);
   call_id id = scheduler_.open(known->second);
-  if (calls_.size() <= id) calls_.resize(id + 1);
   call_record& c = calls_[id] = call_record{};
   c.batch = call;
   c.entry = &entry;
@@ -73,9 +74,9 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   c.open = true;
   c.fail_fast = options.fail_fast;
   c.bounded = bounded(options);
-  if (options.limits != nullptr) note_limits(id, options);
   access::call(*call) = id + 1;
   ++open_calls_;
+  if (options.limits != nullptr) note_limits(id, options);
   return id;
 }
 
@@ -158,11 +159,16 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
   }
 }
 
+void engine::make_room_for_tasks(std::size_t n) {
+  if (const std::size_t numbers = scheduler_.make_room_for_tasks(n); parcels_.size() < numbers)
+    parcels_.resize(numbers);
+}
+
 void engine::enqueue(call_id id, encoded e, std::size_t first) {
   if (state_ == state::terminated) throw pool_terminated();
   if (state_ == state::broken) refuse();
+  make_room_for_tasks(1);
   task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(e.items));
-  if (parcels_.size() <= task) parcels_.resize(task + 1);
   e.bytes->base = first;
   e.bytes->users = e.bytes->to_end = 1;
   e.bytes->epoch = publications_.joined();
@@ -204,32 +210,43 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
   check_limits(options);
   guard l(*this, std::defer_lock);
   std::size_t n = 0;
-  if (options.one_chunk) {
-    n = enqueue_one(l, call, entry, input, options);
-    if (n == 0) return 0;
-    pump(clock::now());
-  } else {
-    l.lock();
-    call_id id = open_call(call, entry, options);
-    l.unlock();
-    try {
+  try {
+    if (options.one_chunk) {
+      n = enqueue_one(l, call, entry, input, options);
+      if (n == 0) return 0;
+      pump(clock::now());
+    } else {
+      l.lock();
+      call_id id = open_call(call, entry, options);
+      l.unlock();
       n = encode_all(id, call, input, options);
-    } catch (...) {
       l.lock();
       calls_[id].open = false;
-      calls_[id].dropped = true;
-      calls_[id].end = call_end::cancelled;
-      drop_unstarted(id);
       settle(id);
-      let_in();
-      throw;
     }
-    l.lock();
-    calls_[id].open = false;
-    settle(id);
+    if (options_.caller_runs) wait_locked(l, *call, never);
+  } catch (...) {
+    if (!l.owns_lock()) l.lock();
+    drop_call(*call);
+    throw;
   }
-  if (options_.caller_runs) wait_locked(l, *call, never);
   return n;
+}
+
+void engine::drop_call(detail::batch& call) noexcept {
+  call.gather_in = nullptr;
+  if (call.ready() || access::call(call) == 0) return;
+  call_id id = access::call(call) - 1;
+  calls_[id].open = false;
+  calls_[id].dropped = true;
+  calls_[id].end = call_end::cancelled;
+  try {
+    drop_unstarted(id);
+  } catch (...) {  // no memory to take it back: it runs, for nobody
+    wake_by(clock::time_point::min());
+  }
+  settle(id);
+  let_in();
 }
 
 std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
@@ -244,12 +261,18 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   }
   check_limits(options);
   guard l(*this, std::defer_lock);
-  std::size_t n = enqueue_one(l, call, entry, input, options);
-  if (n == 0) return 0;
-  // Who waits attends first and then sends: the worker needs not wake the background thread.
-  if (driver_ != std::thread::id()) pump(clock::now());
-  wait_locked(l, *call, never);
-  return n;
+  try {
+    std::size_t n = enqueue_one(l, call, entry, input, options);
+    if (n == 0) return 0;
+    // Who waits attends first and then sends: the worker needs not wake the background thread.
+    if (driver_ != std::thread::id()) pump(clock::now());
+    wait_locked(l, *call, never);
+    return n;
+  } catch (...) {
+    if (!l.owns_lock()) l.lock();
+    drop_call(*call);
+    throw;
+  }
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
@@ -382,25 +405,18 @@ bool engine::started(detail::batch& call) {
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
   std::size_t untouched = 0;
-  for (task_id t : scheduler_.tasks_of(id)) {
+  scheduler_.each_task_of(id, [&](task_id t) {
     const scheduler::task& each = scheduler_[t];
     if (each.worker == scheduler::none || backend_->claimed(each.worker, t) == 0)
       untouched += each.count;
-  }
+  });
   return untouched != calls_[id].items;
 }
 
 void engine::abandon(detail::batch& call) {
   if (!options_.own_process()) return;
   guard l(*this);
-  call.gather_in = nullptr;
-  if (call.ready() || access::call(call) == 0) return;
-  call_id id = access::call(call) - 1;
-  calls_[id].dropped = true;
-  calls_[id].end = call_end::cancelled;
-  drop_unstarted(id);
-  settle(id);
-  let_in();
+  drop_call(call);
 }
 
 void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) {

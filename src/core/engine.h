@@ -215,11 +215,15 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] std::size_t chunk_for(call_id id, const detail::call_options& options,
                                       std::size_t expected, std::size_t so_far,
                                       std::size_t item_bytes) const;
+  /// The next so many tasks that are made need no memory.
+  void make_room_for_tasks(std::size_t n);
   void enqueue(call_id id, encoded e, std::size_t first);
   /// Encodes one chunk, then, under the lock that is left held, opens the call and queues it.
   std::size_t enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, detail::source& input,
                           const detail::call_options& options);
+  /// Nobody wants the results, or will know of them: what has not started never will.
+  void drop_call(detail::batch& call) noexcept;
   bool wait_locked(guard& l, detail::completion& what, clock::time_point deadline);
   void make_ready(detail::completion& what);
   /// Returns what is to run here and now, without the lock; or null.
@@ -260,7 +264,6 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause);
   void drive(guard& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
-  void read_by(delivery& d, const task_reply& r, const scheduler::task& t);
   void bury_if_unread(worker_id worker);
   void take_in_reply(const task_finished& e, std::vector<delivery>& out, clock::time_point now);
   void take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now);
@@ -272,7 +275,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void pump(clock::time_point now);
   void send(const scheduler::send& d);
   void take(const scheduler::take& d);
-  void share_parcel(task_id from, task_id to);
+  void share_parcel(task_id from, task_id to) noexcept;
   /// One task fewer reads the parcel.
   void leave_parcel(parcel* p, bool with_items) noexcept;
   void forget(task_id id);
@@ -357,7 +360,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   clock::time_point background_until_ = clock::time_point::min();
   scheduler scheduler_;
   std::vector<call_record> calls_;  // by call_id
-  std::vector<parcel*> parcels_;    // by task_id
+  std::vector<parcel*> parcels_;    // by task_id, of all that there is room for
   publications publications_;
   id_source ids_;
   std::vector<grave> graves_;           // by worker

@@ -221,18 +221,18 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
   const auto reason = why == call_end::deadline ? stop_reason::deadline : stop_reason::cancelled;
   std::size_t ended = drop_unstarted(id);
   bool refused = false;
-  for (const task_id t : scheduler_.tasks_of(id)) {
+  scheduler_.each_task_of(id, [&](task_id t) {
     const worker_id worker = scheduler_[t].worker;
     const std::uint32_t count = scheduler_[t].count;
-    if (worker == scheduler::none || count == 0) continue;
+    if (worker == scheduler::none || count == 0) return;
     if (const stopper::order* o = stops_.of(worker)) {
       // Held already: at this task, whose rest goes the call's way; or at one before it, and then
       // nothing of this one has started.
-      if (o->task != t) continue;
+      if (o->task != t) return;
       ended += count - o->item;
       // Who cancelled was told so; what was late before it is too late is late all the same.
       if (why == call_end::cancelled) stops_.because(worker, reason);
-      continue;
+      return;
     }
     const auto at = backend_->hold(worker);
     if (at && at->task == t && at->item < count) {
@@ -242,7 +242,7 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
       refused = refused || !backend_->holding(worker);
       backend_->let_go(worker);  // it has answered all of it
     }
-  }
+  });
   if (refused && why == call_end::deadline)
     ends_.emplace(calls_[id].limits->until = now + soon, id);
   take_steps(now);
@@ -297,8 +297,8 @@ void engine::try_again(task_id id, clock::time_point now) {
   auto pause = c.limits->said.backoff;
   for (int i = 1; i < runs && pause < longest_pause; ++i) pause *= 2;
   pause = std::max(std::min(pause, longest_pause), c.limits->said.backoff);
-  scheduler_.set_aside(id);
   set_aside_.emplace(now + pause, id);
+  scheduler_.set_aside(id);
 }
 
 }  // namespace procpool::core

@@ -132,17 +132,6 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
   }
 }
 
-void engine::read_by(delivery& d, const task_reply& r, const scheduler::task& t) {
-  d.call = t.call;
-  d.batch = calls_[t.call].batch;
-  d.dropped = calls_[t.call].dropped;
-  d.reply = {t.first, r.count, r.done, r.bytes, r.nanoseconds, r.pid};
-  d.worker = r.worker;
-  d.ticket = r.ticket;
-  ++graves_[r.worker].readers;
-  ++reading_;
-}
-
 void engine::bury_if_unread(worker_id worker) {
   grave& g = graves_[worker];
   if (!g.dug || g.readers != 0) return;
@@ -216,10 +205,7 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
       forget(r.task);
     return;
   }
-  delivery d;
-  read_by(d, r, t);
-  d.reply.done = done;
-  d.answered = answered;
+  if (over < t.count || error) make_room_for_tasks(2);
   if (over < t.count) share_parcel(r.task, scheduler_.split(r.task, over));
   if (error && to_be_retried(t.call, t.first + done, what, error)) {
     const task_id again = scheduler_.split(r.task, done);
@@ -228,10 +214,21 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
     ledger_.retried();
     error = nullptr;
   }
+  // From here on nothing fails: until then the items are the task's, now they are the delivery's.
+  delivery d;
+  d.call = t.call;
+  d.batch = calls_[t.call].batch;
+  d.dropped = calls_[t.call].dropped;
+  d.reply = {t.first, r.count, done, r.bytes, r.nanoseconds, r.pid};
+  d.worker = r.worker;
+  d.ticket = r.ticket;
+  d.answered = answered;
   d.failed = error ? 1 : 0;
   d.outcomes = done + d.failed;
   ledger_.arriving(d.outcomes);
   d.error = std::move(error);
+  ++graves_[r.worker].readers;
+  ++reading_;
   forget(r.task);
   out.push_back(std::move(d));
 }
@@ -318,6 +315,7 @@ bool engine::take_back(task_id id) {
 }
 
 std::uint32_t engine::recall(task_id id, std::uint32_t keep) {
+  make_room_for_tasks(1);  // nobody else would know of what comes back
   std::uint32_t kept = backend_->recall(scheduler_[id].worker, id, keep);
   task_id rest = scheduler_.taken_back(id, kept);
   if (rest != scheduler::none) share_parcel(id, rest);
@@ -326,8 +324,7 @@ std::uint32_t engine::recall(task_id id, std::uint32_t keep) {
 
 // ---- the end of tasks and calls -----------------------------------------------------------------
 
-void engine::share_parcel(task_id from, task_id to) {
-  if (parcels_.size() <= to) parcels_.resize(to + 1);
+void engine::share_parcel(task_id from, task_id to) noexcept {
   parcel& p = *parcels_[from];
   parcels_[to] = &p;
   ++p.users;
@@ -366,19 +363,20 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
 }
 
 std::size_t engine::drop_unstarted(call_id id) {
-  for (task_id t : scheduler_.tasks_of(id))
+  scheduler_.each_task_of(id, [this](task_id t) {
     if (!scheduler_[t].queued) take_back(t);
+  });
   std::erase_if(set_aside_, [&](const auto& a) { return scheduler_[a.second].call == id; });
   dismiss([&](const line_place& p) { return p.call_ == id; });
   std::size_t dropped = 0;
   std::exception_ptr error;
-  for (task_id t : scheduler_.tasks_of(id)) {
+  scheduler_.each_task_of(id, [&](task_id t) {
     const scheduler::task& each = scheduler_[t];
-    if (each.worker != scheduler::none) continue;
+    if (each.worker != scheduler::none) return;
     if (!error) error = error_of_end(id, each.first);
     dropped += each.count;
     fail_task(t, error);
-  }
+  });
   return dropped;
 }
 
@@ -423,7 +421,7 @@ void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
     if (c.entry == nullptr) continue;
     {
       const std::exception_ptr e = error();
-      for (task_id t : scheduler_.tasks_of(id)) fail_task(t, e);
+      scheduler_.each_task_of(id, [&](task_id t) { fail_task(t, e); });
     }
     settle(id);
   }

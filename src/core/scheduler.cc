@@ -67,12 +67,7 @@ void scheduler::enqueue(task_id id, bool at_head) {
     c.tail = id;
   }
   ++queued_;
-  if (c.in_turn) return;
-  c.in_turn = true;
-  if (at_head)
-    turns_.push_front(t.call);
-  else
-    turns_.push_back(t.call);
+  if (!c.in_turn) take_turn(t.call, at_head);
 }
 
 task_id scheduler::split(task_id id, std::uint32_t keep) {
@@ -123,15 +118,6 @@ void scheduler::erase(task_id id) {
   --c.live;
   items_ -= t.count;
   tasks_.erase(id);
-}
-
-std::vector<task_id> scheduler::tasks_of(call_id call) const {
-  std::vector<task_id> ids;
-  // Queued ones from the head on, so that erasing them one after the other is linear.
-  for (task_id id = calls_[call].head; id != none; id = tasks_[id].behind) ids.push_back(id);
-  for (task_id id = calls_[call].all; id != none; id = tasks_[id].next)
-    if (!tasks_[id].queued) ids.push_back(id);
-  return ids;
 }
 
 // ---- workers ------------------------------------------------------------------------------------
@@ -291,30 +277,45 @@ worker_id scheduler::choose(task_id id) const noexcept {
   return w.holds < depth_for(call) ? busy : none;
 }
 
-/// The task whose turn it is; its call stands at the front of turns_.
+void scheduler::take_turn(call_id call, bool at_head) noexcept {
+  call_record& c = calls_[call];
+  c.in_turn = true;
+  c.turn_after = at_head ? first_turn_ : none;
+  if (first_turn_ == none)
+    first_turn_ = last_turn_ = call;
+  else if (at_head)
+    first_turn_ = call;
+  else
+    last_turn_ = calls_[last_turn_].turn_after = call;
+}
+
+void scheduler::end_turn() noexcept {
+  call_record& c = calls_[first_turn_];
+  c.in_turn = false;
+  first_turn_ = c.turn_after;
+}
+
+/// The task whose turn it is; its call's turn is the first.
 task_id scheduler::front() {
-  while (!turns_.empty()) {
-    call_record& c = calls_[turns_.front()];
-    if (c.head != none) return c.head;
-    c.in_turn = false;
-    if (c.profile == none) calls_.erase(turns_.front());
-    turns_.pop_front();
+  while (first_turn_ != none) {
+    const call_id call = first_turn_;
+    if (calls_[call].head != none) return calls_[call].head;
+    end_turn();
+    if (calls_[call].profile == none) calls_.erase(call);
   }
   return none;
 }
 
 task_id scheduler::pop() {
-  call_id call = turns_.front();
+  const call_id call = first_turn_;
   call_record& c = calls_[call];
   task_id id = c.head;
   c.head = tasks_[id].behind;
-  turns_.pop_front();
-  if (c.head != none) {
-    turns_.push_back(call);
-  } else {
+  end_turn();
+  if (c.head != none)
+    take_turn(call, false);
+  else
     c.tail = none;
-    c.in_turn = false;
-  }
   tasks_[id].queued = false;
   tasks_[id].behind = none;
   --queued_;

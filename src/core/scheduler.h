@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <variant>
 #include <vector>
@@ -56,8 +55,14 @@ class scheduler {
   [[nodiscard]] const task& operator[](task_id id) const noexcept { return tasks_[id]; }
 
   // ---- calls and tasks
+  // What allocates: add_profile, and what makes a call or a task, unless there is room for it. All
+  // else succeeds without memory, or changes nothing.
   profile_id add_profile();
   call_id open(profile_id profile);
+  /// The next call, or as many tasks, need no memory. Returns how many numbers there can be of them
+  /// without any more.
+  std::size_t make_room_for_call() { return calls_.make_room(1); }
+  std::size_t make_room_for_tasks(std::size_t n) { return tasks_.make_room(n); }
   /// The call has no live task and gets no more.
   void close(call_id call);
   [[nodiscard]] std::size_t live(call_id call) const noexcept { return calls_[call].live; }
@@ -72,8 +77,20 @@ class scheduler {
   void set_aside(task_id id);
   /// Forgets a task: finished, failed or dropped.
   void erase(task_id id);
-  /// The call's live tasks, in no order.
-  [[nodiscard]] std::vector<task_id> tasks_of(call_id call) const;
+  /// f of each of the call's live tasks: first the queued ones, from the head on, so that erasing
+  /// them one after the other is linear. It may cut the task or erase it.
+  template <class F>
+  void each_task_of(call_id call, F&& f) const {
+    task_id next = none;
+    for (task_id id = calls_[call].head; id != none; id = next) {
+      next = tasks_[id].behind;
+      f(id);
+    }
+    for (task_id id = calls_[call].all; id != none; id = next) {
+      next = tasks_[id].next;
+      if (!tasks_[id].queued) f(id);
+    }
+  }
 
   // ---- workers
   /// At least so many.
@@ -145,7 +162,8 @@ class scheduler {
     task_id head = none, tail = none;  // queued tasks
     task_id all = none;                // live tasks
     std::size_t live = 0;
-    bool in_turn = false;  // stands in turns_
+    bool in_turn = false;       // stands in the line of those
+    call_id turn_after = none;  // who is behind it there
   };
   struct worker_record {
     bool up = false;
@@ -174,6 +192,9 @@ class scheduler {
   [[nodiscard]] task_id front();
   task_id pop();
   void enqueue(task_id id, bool at_head);
+  /// To the head or the end of the line of calls, and away from its head.
+  void take_turn(call_id call, bool at_head) noexcept;
+  void end_turn() noexcept;
   std::optional<take> choose_giver(clock::time_point now);
 
   std::uint32_t room_;
@@ -189,7 +210,7 @@ class scheduler {
   // first. Asked for only while somebody is idle: until then those that changed stand in moved_.
   ranking givers_;
   std::vector<worker_id> moved_;
-  std::deque<call_id> turns_;
+  call_id first_turn_ = none, last_turn_ = none;
   std::size_t queued_ = 0;
   std::size_t items_ = 0;
   clock::time_point deadline_ = clock::time_point::max();

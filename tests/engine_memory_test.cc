@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// The engine without memory: whichever allocation of its fails, every item still has an outcome,
+// and the pool an end.
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine_fixture.h"
+#include "procpool/stats.h"
+
+namespace {
+
+// Of the library's allocations so many succeed from now on, and as many fail after that.
+std::atomic<long> to_succeed{0};
+std::atomic<long> to_fail{0};
+std::atomic<long> failed{0};
+// The test's own always succeed.
+thread_local bool is_test = false;
+
+bool fails() {
+  if (is_test || to_fail <= 0 || to_succeed-- > 0 || to_fail-- <= 0) return false;
+  ++failed;
+  return true;
+}
+
+}  // namespace
+
+// NOLINTBEGIN(cppcoreguidelines-no-malloc)
+void* operator new(std::size_t size) {
+  if (fails()) throw std::bad_alloc();
+  if (void* got = std::malloc(size == 0 ? 1 : size)) return got;
+  throw std::bad_alloc();
+}
+void operator delete(void* got) noexcept { std::free(got); }
+void operator delete(void* got, std::size_t) noexcept { std::free(got); }
+// NOLINTEND(cppcoreguidelines-no-malloc)
+
+namespace procpool::core {
+namespace {
+
+/// Counts the outcomes of up to 64 items, without memory.
+class tally final : public detail::batch {
+ public:
+  void extend(std::size_t) override {}
+  std::size_t deliver(const detail::reply& r) noexcept override {
+    for (std::size_t i = r.first; i < r.first + r.done; ++i) ++outcomes[i];
+    return bad_item >= r.first && bad_item < r.first + r.done ? 1 : 0;
+  }
+  void fail(std::size_t first, std::size_t count,
+            const std::exception_ptr& error) noexcept override {
+    EXPECT_NE(error, nullptr);
+    for (std::size_t i = first; i < first + count; ++i) ++outcomes[i];
+  }
+
+  std::array<std::atomic<int>, 64> outcomes{};
+  std::size_t bad_item = static_cast<std::size_t>(-1);
+};
+
+class engine_memory_test : public engine_test, public ::testing::WithParamInterface<long> {
+ protected:
+  engine_memory_test() { is_test = true; }
+  ~engine_memory_test() override { is_test = false; }
+
+  struct call {
+    std::shared_ptr<tally> outcomes = std::make_shared<tally>();
+    std::size_t items = 0;
+    bool submitted = false;
+    bool dropped = false;
+  };
+
+  /// Everything that the scenario then does with in_library(), and what the pool's thread does
+  /// meanwhile.
+  void arm() {
+    to_succeed = succeeding_;
+    failed = 0;
+    to_fail = GetParam();
+  }
+  /// False: it had no memory.
+  template <class F>
+  static bool in_library(F&& f) {
+    is_test = false;
+    bool done = true;
+    try {
+      f();
+    } catch (...) {
+      done = false;
+    }
+    is_test = true;
+    return done;
+  }
+  call& submit(std::size_t n, detail::call_options options, std::size_t bad_item = 64) {
+    call& c = calls_.emplace_back();
+    c.items = n;
+    c.outcomes->bad_item = bad_item;
+    items input(n);
+    c.submitted = in_library([&] { pool->submit(c.outcomes, entry, input, options); });
+    return c;
+  }
+
+  void up(worker_id workers) {
+    for (worker_id w = 0; w < workers; ++w) fake->up(w);
+    settle();
+  }
+  /// Each worker answers up to so many of its tasks.
+  void finish(int tasks) {
+    for (int i = 0; i < tasks; ++i) {
+      for (worker_id w : {0u, 1u})
+        if (fake->held(w) != 0) fake->finish(w);
+      settle();
+    }
+  }
+  /// The scenario again and again: each time one more allocation succeeds before some fail.
+  template <class F>
+  void whichever_fails(F&& scenario) {
+    for (succeeding_ = 0;; ++succeeding_) {
+      SCOPED_TRACE("after " + std::to_string(succeeding_) + " allocations");
+      make(2, 0);
+      scenario();
+      settle();
+      ASSERT_NO_FATAL_FAILURE(end());
+      if (failed == 0) break;
+      ASSERT_LT(succeeding_, 1000);
+    }
+    EXPECT_GT(succeeding_, 0) << "nothing was allocated: the test is none";
+  }
+
+  std::deque<call> calls_;
+
+ private:
+  // All that is left to do is done; then nothing may be left of it.
+  void end() {
+    to_fail = 0;
+    pool->close();
+    ASSERT_TRUE(eventually([this] {
+      finish(1);
+      return pool->join(clock::now());
+    })) << "it hangs: "
+        << pool->to_string();
+    const bool broken = pool->to_string().find("broken") != std::string::npos;
+    for (const call& c : calls_) {
+      EXPECT_TRUE(!c.submitted || c.outcomes->ready());
+      for (std::size_t i = 0; i < c.items; ++i) {
+        EXPECT_LE(c.outcomes->outcomes[i], 1) << "item " << i;
+        EXPECT_GE(c.outcomes->outcomes[i], c.submitted && !c.dropped ? 1 : 0) << "item " << i;
+      }
+      EXPECT_EQ(c.outcomes.use_count(), 1) << "the engine still knows the call";
+    }
+    calls_.clear();
+    const pool_stats s = pool->stats();
+    EXPECT_EQ(s.submitted, s.done + s.failed);
+    EXPECT_EQ(s.queued + s.running, 0u);
+    if (broken) {
+      auto late = std::make_shared<tally>();
+      items input(1);
+      EXPECT_THROW(pool->submit(late, entry, input, {}), pool_broken);
+    } else {
+      EXPECT_EQ(fake->unreleased(), 0u);
+    }
+    EXPECT_EQ(fake->blocks(), 0u);
+    TearDown();
+    ASSERT_FALSE(HasFailure());
+  }
+
+  long succeeding_ = 0;
+};
+
+// How many allocations fail in a row.
+INSTANTIATE_TEST_SUITE_P(failures, engine_memory_test, ::testing::Values(1, 3, 100));
+
+TEST_P(engine_memory_test, one_chunk) {
+  whichever_fails([this] {
+    up(1);
+    arm();
+    submit(1, {.chunksize = 1, .one_chunk = true});
+  });
+}
+
+TEST_P(engine_memory_test, a_map_in_many_chunks) {
+  whichever_fails([this] {
+    up(2);
+    arm();
+    submit(40, {.chunksize = 1});
+  });
+}
+
+TEST_P(engine_memory_test, a_call_with_limits) {
+  whichever_fails([this] {
+    up(1);
+    arm();
+    task_options limits;
+    limits.deadline = 1h;
+    submit(4, {.chunksize = 2, .limits = &limits, .until = clock::now() + 1h});
+  });
+}
+
+TEST_P(engine_memory_test, cancelling) {
+  whichever_fails([this] {
+    up(2);
+    const call& c = submit(12, {.chunksize = 4});
+    fake->run(0, 1);
+    arm();
+    in_library([&] { pool->cancel(*c.outcomes); });
+    settle();
+  });
+}
+
+TEST_P(engine_memory_test, an_abandoned_call) {
+  whichever_fails([this] {
+    up(1);
+    call& c = submit(12, {.chunksize = 4});
+    c.dropped = true;
+    arm();
+    EXPECT_TRUE(in_library([&] { pool->abandon(*c.outcomes); }));
+    settle();
+  });
+}
+
+}  // namespace
+}  // namespace procpool::core
