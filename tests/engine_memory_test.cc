@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The engine without memory: whichever allocation of its fails, every item still has an outcome,
 // and the pool an end.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "engine_fixture.h"
+#include "procpool/detail/results.h"
 #include "procpool/stats.h"
 
 namespace {
@@ -199,6 +201,44 @@ TEST_P(engine_memory_test, a_call_with_limits) {
   });
 }
 
+TEST_P(engine_memory_test, a_call_that_is_run) {
+  whichever_fails([this] {
+    arm();
+    call& c = calls_.emplace_back();
+    c.items = 1;
+    items input(1);
+    std::atomic<bool> over{false};
+    std::jthread worker([&] {
+      is_test = true;
+      while (!fake->waiting() && !over) std::this_thread::yield();
+      fake->up(0);
+      while (fake->held(0) == 0 && !over) std::this_thread::yield();
+      if (fake->held(0) != 0) fake->finish(0);
+    });
+    c.submitted = in_library(
+        [&] { pool->run(c.outcomes, entry, input, {.chunksize = 1, .one_chunk = true}); });
+    over = true;
+  });
+}
+
+TEST_P(engine_memory_test, answers) {
+  whichever_fails([this] {
+    up(1);
+    submit(6, {.chunksize = 2});
+    arm();
+    finish(3);
+  });
+}
+
+TEST_P(engine_memory_test, an_item_that_fails_ends_its_call) {
+  whichever_fails([this] {
+    up(2);
+    submit(12, {.chunksize = 3, .fail_fast = true}, 0);
+    arm();
+    finish(1);
+  });
+}
+
 TEST_P(engine_memory_test, cancelling) {
   whichever_fails([this] {
     up(2);
@@ -207,6 +247,40 @@ TEST_P(engine_memory_test, cancelling) {
     arm();
     in_library([&] { pool->cancel(*c.outcomes); });
     settle();
+  });
+}
+
+TEST_P(engine_memory_test, a_deadline) {
+  whichever_fails([this] {
+    up(1);
+    task_options limits;
+    limits.deadline = 1h;
+    arm();
+    const auto until = clock::now() + 1ms;
+    submit(8, {.chunksize = 4, .limits = &limits, .until = until});
+    if (fake->held(0) != 0) fake->run(0, 1);
+    ASSERT_TRUE(eventually([&] { return clock::now() > until; }));
+    settle();
+  });
+}
+
+TEST_P(engine_memory_test, deaths_with_retries_and_pauses) {
+  whichever_fails([this] {
+    up(1);
+    task_options limits;
+    limits.retries = 2;
+    limits.backoff = 1ms;
+    submit(6, {.chunksize = 6, .limits = &limits});
+    arm();
+    for (worker_id w : {0u, 1u}) {
+      if (fake->held(w) != 0) {
+        fake->claim(w, 5);
+        fake->die(w, 2 * (1 - w));
+      }
+      fake->up(1 - w);
+      settle();
+      eventually([&] { return fake->held(1 - w) != 0; }, 5ms);
+    }
   });
 }
 
@@ -219,6 +293,74 @@ TEST_P(engine_memory_test, an_abandoned_call) {
     EXPECT_TRUE(in_library([&] { pool->abandon(*c.outcomes); }));
     settle();
   });
+}
+
+TEST_P(engine_memory_test, termination) {
+  whichever_fails([this] {
+    up(1);
+    submit(12, {.chunksize = 4});
+    arm();
+    EXPECT_TRUE(in_library([this] { pool->terminate(); }));
+  });
+}
+
+TEST_P(engine_memory_test, what_comes_after_a_result) {
+  struct note final : detail::continuation {
+    explicit note(int& into) : runs(into) {}
+    void run() noexcept override { ++runs; }
+    int& runs;
+  };
+  int runs = 0;
+  int rounds = 0;
+  whichever_fails([&] {
+    ++rounds;
+    up(1);
+    std::vector<std::shared_ptr<tally>> all;
+    for (int i = 0; i < 3; ++i)
+      pool->then(*submit(1, {.chunksize = 1}).outcomes, std::make_unique<note>(runs));
+    arm();
+    finish(3);
+  });
+  EXPECT_EQ(runs, 3 * rounds);
+}
+
+TEST_P(engine_memory_test, results_gathered_as_they_come) {
+  whichever_fails([this] {
+    detail::inbox box;
+    up(1);
+    for (int i = 0; i < 3; ++i) {
+      call& c = calls_.emplace_back();
+      c.items = 1;
+      c.outcomes->gather_in = &box;
+      items input(1);
+      pool->submit(c.outcomes, entry, input, {.chunksize = 1, .one_chunk = true});
+      c.submitted = true;
+    }
+    arm();
+    finish(3);
+    std::vector<std::shared_ptr<detail::batch>> finished;
+    for (std::size_t n = 0; n < 3; n = finished.size()) {
+      ASSERT_TRUE(wait(box)) << finished.size();
+      while (!in_library([&] { pool->collect(box, finished); })) {
+      }
+    }
+    ASSERT_EQ(finished.size(), 3u);
+    for (const call& c : calls_)
+      EXPECT_EQ(std::count(finished.begin(), finished.end(), c.outcomes), 1);
+  });
+}
+
+TEST(results_test, of_a_map_whose_errors_found_no_memory_are_bad_alloc) {
+  detail::many<int> results;
+  results.extend(2);
+  const auto error = std::make_exception_ptr(task_cancelled());
+  to_succeed = 0;
+  to_fail = 1;
+  results.fail(0, 2, error);
+  EXPECT_EQ(to_fail, 0);
+  EXPECT_TRUE(results.failed());
+  EXPECT_THROW(results.take_outcomes(), std::bad_alloc);
+  EXPECT_THROW(results.take(), std::bad_alloc);
 }
 
 }  // namespace

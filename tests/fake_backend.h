@@ -37,7 +37,9 @@ class fake_backend final : public backend {
         at_(workers),
         held_(workers),
         wanted_(workers),
-        slots_(slots) {}
+        slots_(slots) {
+    buried_.reserve(1000);  // bury() must not fail
+  }
 
   // ---- what the test does as a worker
   void up(worker_id w) {

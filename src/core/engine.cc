@@ -37,8 +37,7 @@ engine::~engine() {
 void engine::guard::unlock() {
   std::shared_ptr<detail::batch> gone = std::move(owner_.settled_);
   unique_lock::unlock();
-  // One by one: a chain that ends itself would do so by recursion.
-  while (gone) gone = std::move(access::settled_before(*gone));
+  access::end_chain(std::move(gone));
 }
 
 void engine::start() {
@@ -289,32 +288,44 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
   not_from_callback();
   auto self = std::this_thread::get_id();
   detail::waiter me;
-  access::waiting(what) = &me;
   waiters_.push_back(&me);
-  while (!what.ready()) {
-    if (driver_ == std::thread::id() || driver_ == self) {
-      bool nested = driver_ == self;
-      driver_ = self;
-      if (!nested) backend_->attend(false);
-      drive(
-          l, [&] { return what.ready(); }, deadline);
-      if (!nested) {
-        backend_->leave();
-        driver_ = std::thread::id();
+  access::waiting(what) = &me;
+  bool attends = false;
+  // Whatever the backend throws: others go on waiting, and driving.
+  const auto stop_waiting = [&] {
+    if (!l.owns_lock()) l.lock();
+    if (attends) {
+      backend_->leave();
+      driver_ = std::thread::id();
+    }
+    access::waiting(what) = nullptr;
+    std::erase(waiters_, &me);
+    hand_over();
+  };
+  try {
+    while (!what.ready()) {
+      if (driver_ == std::thread::id() || driver_ == self) {
+        if (driver_ != self) {
+          driver_ = self;
+          attends = true;
+          backend_->attend(false);
+        }
+        drive(
+            l, [&] { return what.ready(); }, deadline);
+        break;
       }
-      break;
+      if (deadline == never) {
+        me.woken.wait(l);
+      } else if (me.woken.wait_until(l, deadline) == std::cv_status::timeout) {
+        break;
+      }
     }
-    if (deadline == never) {
-      me.woken.wait(l);
-    } else if (me.woken.wait_until(l, deadline) == std::cv_status::timeout) {
-      break;
-    }
+  } catch (...) {
+    stop_waiting();
+    throw;
   }
-  bool ready = what.ready();
-  access::waiting(what) = nullptr;
-  std::erase(waiters_, &me);
-  hand_over();
-  return ready;
+  stop_waiting();
+  return what.ready();
 }
 
 void engine::not_from_callback() const {
@@ -339,7 +350,7 @@ void engine::hand_over() {
   }
 }
 
-void engine::make_ready(detail::completion& what) {
+void engine::make_ready(detail::completion& what) noexcept {
   access::ready(what).store(true, std::memory_order_release);
   if (detail::waiter* w = access::waiting(what)) {
     w->woken.notify_one();
@@ -348,9 +359,15 @@ void engine::make_ready(detail::completion& what) {
   for (detail::watched* w = access::watched(what); w != nullptr; w = w->next)
     if (detail::completion* also = w->owner->came(*w)) make_ready(*also);
   if (access::then(what)) {
-    callbacks_.push_back(std::move(access::then(what)));
+    call_back(std::move(access::then(what)));
     if (!options_.caller_runs) backend_->interrupt();
   }
+}
+
+void engine::call_back(std::unique_ptr<detail::continuation> next) noexcept {
+  detail::continuation* last = next.get();
+  (callbacks_ ? access::next(*last_callback_) : callbacks_) = std::move(next);
+  last_callback_ = last;
 }
 
 std::unique_ptr<detail::continuation> engine::attach(detail::completion& what,
@@ -360,7 +377,7 @@ std::unique_ptr<detail::continuation> engine::attach(detail::completion& what,
     return nullptr;
   }
   if (options_.caller_runs || stop_) return next;
-  callbacks_.push_back(std::move(next));
+  call_back(std::move(next));
   backend_->interrupt();
   return nullptr;
 }
@@ -421,9 +438,16 @@ void engine::abandon(detail::batch& call) {
 
 void engine::collect(detail::inbox& box, std::vector<std::shared_ptr<detail::batch>>& to) {
   guard l(*this);
-  auto& from = access::finished(box);
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-  from.clear();
+  std::size_t many = 0;
+  for (detail::batch* b = access::finished(box).get(); b != nullptr;
+       b = access::settled_before(*b).get())
+    ++many;
+  to.resize(to.size() + many);
+  auto last = std::move(access::finished(box));
+  for (auto at = to.rbegin(); last; ++at) {
+    *at = std::move(last);
+    last = std::move(access::settled_before(**at));
+  }
   access::ready(box).store(false, std::memory_order_release);
 }
 
@@ -476,7 +500,7 @@ void engine::terminate() {
   if (state_ == state::terminated) return;
   bool broken_before = state_ == state::broken;
   state_ = state::terminated;
-  if (!broken_before) fail_all_calls([] { return std::make_exception_ptr(pool_terminated()); });
+  if (!broken_before) fail_all_calls([] { return make_error<pool_terminated>(); });
   backend_->kill_all();
   wake_by(next_deadline());
 }

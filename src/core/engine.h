@@ -50,8 +50,8 @@ void check_duration(std::chrono::nanoseconds d, const char* name);
 std::chrono::nanoseconds within_reason(std::chrono::nanoseconds d) noexcept;
 stop_steps within_reason(stop_steps s) noexcept;
 
-/// The exception for a pool that broke: a new one each time.
-std::exception_ptr why(const broken& b);
+/// The exception for a pool that broke: a new one each time, if there is memory for one.
+std::exception_ptr why(const broken& b) noexcept;
 
 struct engine_options {
   int processes = 1;
@@ -225,7 +225,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// Nobody wants the results, or will know of them: what has not started never will.
   void drop_call(detail::batch& call) noexcept;
   bool wait_locked(guard& l, detail::completion& what, clock::time_point deadline);
-  void make_ready(detail::completion& what);
+  void make_ready(detail::completion& what) noexcept;
+  void call_back(std::unique_ptr<detail::continuation> next) noexcept;
   /// Returns what is to run here and now, without the lock; or null.
   std::unique_ptr<detail::continuation> attach(detail::completion& what,
                                                std::unique_ptr<detail::continuation> next);
@@ -261,7 +262,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// True: something has happened.
   bool step(guard& l);
   bool step(guard& l, std::vector<delivery>& deliveries);
-  void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause);
+  void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause) noexcept;
   void drive(guard& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
   void bury_if_unread(worker_id worker);
@@ -351,7 +352,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   // Everything below is guarded by mutex_.
   mutable std::shared_ptr<detail::batch> settled_;  // the last of a list: see guard
   state state_ = state::running;
-  broken cause_;  // when broken
+  // When broken: by lack of memory, unless the backend says why, as that is no time to write it.
+  broken cause_{false, "procpool: the process that owns the pool ran out of memory", nullptr};
   bool retiring_ = false;
   bool stop_ = false;
   bool orphaned_ = false;  // the pool was destroyed by a callback: the thread ends by itself
@@ -381,7 +383,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;
   std::thread::id driver_;  // who attends the backend
   std::deque<detail::waiter*> waiters_;
-  std::deque<std::unique_ptr<detail::continuation>> callbacks_;
+  std::unique_ptr<detail::continuation> callbacks_;  // the first, which has the next
+  detail::continuation* last_callback_ = nullptr;
   struct gone final : detail::completion {};
   gone gone_;
 };

@@ -34,6 +34,16 @@ inline void encode_error(detail::writer& out, const std::exception_ptr& error) {
 /// encode_error.
 void encode_bad_alloc(detail::writer& out);
 
+/// An E; with too little memory for one, what says so.
+template <class E, class... Args>
+std::exception_ptr make_error(Args&&... args) noexcept {
+  try {
+    return std::make_exception_ptr(E(std::forward<Args>(args)...));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 /// `outer`, with `cause` nested in it; `outer` alone when that is null.
 template <class E>
 std::exception_ptr nest(E outer, const std::exception_ptr& cause) noexcept {

@@ -34,6 +34,8 @@ std::exception_ptr nest_earlier(const std::exception_ptr& error, const std::exce
     return nest(e, before);
   } catch (const task_timeout& e) {
     return nest(e, before);
+  } catch (...) {
+    return error;  // there was no memory for either
   }
 }
 
@@ -253,23 +255,22 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
 std::exception_ptr engine::error_of_end(call_id id, std::size_t item) const {
   const call_record& c = calls_[id];
   if (c.end == call_end::deadline)
-    return std::make_exception_ptr(task_timeout(task_timeout::kind_type::deadline,
-                                                c.limits->said.deadline, c.place + item, 0));
-  return std::make_exception_ptr(task_cancelled());
+    return make_error<task_timeout>(task_timeout::kind_type::deadline, c.limits->said.deadline,
+                                    c.place + item, 0);
+  return make_error<task_cancelled>();
 }
 
 std::exception_ptr engine::error_of_stop(const stopper::order& o, call_id id, std::size_t item,
                                          int pid) const {
   const call_record& c = calls_[id];
   if (o.why == stop_reason::cancelled || !c.limits)
-    return std::make_exception_ptr(
-        task_cancelled("procpool: the task was cancelled while it ran, and was stopped"));
+    return make_error<task_cancelled>(
+        "procpool: the task was cancelled while it ran, and was stopped");
   const task_options& said = c.limits->said;
   using kind = task_timeout::kind_type;
   const bool item_only = o.why == stop_reason::timeout;
-  return std::make_exception_ptr(task_timeout(item_only ? kind::timeout : kind::deadline,
-                                              item_only ? said.timeout : said.deadline,
-                                              c.place + item, pid));
+  return make_error<task_timeout>(item_only ? kind::timeout : kind::deadline,
+                                  item_only ? said.timeout : said.deadline, c.place + item, pid);
 }
 
 // ---- trying again -------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ namespace procpool::core {
 
 using detail::access;
 
-std::exception_ptr why(const broken& b) {
+std::exception_ptr why(const broken& b) noexcept try {
   auto with_cause = [&](auto error) {
     return b.cause ? nest(std::move(error), b.cause) : std::make_exception_ptr(std::move(error));
   };
   return b.by_initializer ? with_cause(initializer_failed(b.why)) : with_cause(pool_broken(b.why));
+} catch (...) {
+  return std::current_exception();
 }
 
 // ---- one step -----------------------------------------------------------------------------------
@@ -31,7 +33,12 @@ bool engine::step(guard& l) {
     // No memory, in the parent. What had been taken in and not accounted for has lost its way.
     if (!l.owns_lock()) l.lock();
     break_down(deliveries, std::current_exception());
+    // While that lasts every step comes here; others have their turn in between.
+    l.unlock();
+    std::this_thread::yield();
+    l.lock();
   }
+  if (backend_->gone() && reading_ == 0 && !gone_.ready()) make_ready(gone_);
   // Of calls that failed as a whole while a reply to them was read, this may be the last to know.
   if (std::any_of(deliveries.begin(), deliveries.end(),
                   [](const delivery& d) { return d.batch != nullptr; })) {
@@ -69,15 +76,16 @@ bool engine::step(guard& l, std::vector<delivery>& deliveries) {
     for (delivery& d : deliveries) account(d);
     pump(now);
   }
-  if (backend_->gone() && reading_ == 0 && !gone_.ready()) make_ready(gone_);
   return !events.empty();
 }
 
-void engine::break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause) {
-  if (state_ != state::terminated && state_ != state::broken) {
+void engine::break_down(std::vector<delivery>& deliveries,
+                        const std::exception_ptr& cause) noexcept {
+  if (at_work()) {
     state_ = state::broken;
-    cause_ = {false, "procpool: the process that owns the pool ran out of memory", cause};
+    cause_.cause = cause;
   }
+  backend_->kill_all();
   for (delivery& d : deliveries) {
     if (d.accounted) continue;
     if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
@@ -85,7 +93,6 @@ void engine::break_down(std::vector<delivery>& deliveries, const std::exception_
     account(d);
   }
   fail_all_calls([this] { return why(cause_); });
-  backend_->kill_all();
 }
 
 void engine::drive(guard& l, const std::function<bool()>& done, clock::time_point deadline) {
@@ -183,8 +190,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
       divide(r, std::min(r.done, stop->item), std::move(error), mishap_of(*stop), false, out, now);
     } else if (left->started && !held) {
       const std::size_t place = calls_[t.call].place + t.first + r.done;
-      divide(r, r.done,
-             std::make_exception_ptr(worker_died(e.how.pid, e.how.status, place, e.how.known)),
+      divide(r, r.done, make_error<worker_died>(e.how.pid, e.how.status, place, e.how.known),
              mishap::death, false, out, now);
     } else {
       divide(r, r.done, nullptr, mishap::none, false, out, now);
@@ -242,12 +248,13 @@ void engine::account(delivery& d) {
   --graves_[d.worker].readers;
   --reading_;
   ledger_.arrived(d.outcomes, d.failed);
+  // Not the same: it failed as a whole while its reply was being read.
+  const bool counts = d.batch && calls_[d.call].batch == d.batch;
+  if (counts) have_outcomes(calls_[d.call], d.outcomes);
   bury_if_unread(d.worker);
-  if (!d.batch) return;
+  if (!counts) return;
   call_record& c = calls_[d.call];
-  if (c.batch != d.batch) return;  // failed as a whole while its reply was being read
-  have_outcomes(c, d.outcomes);
-  if (d.failed != 0 && c.fail_fast) {
+  if (d.failed != 0 && c.fail_fast && at_work()) {
     c.fail_fast = false;
     c.end = call_end::cancelled;
     drop_unstarted(d.call);
@@ -402,7 +409,8 @@ void engine::settle(call_id id) {
   if (b->gather_in != nullptr) {
     detail::inbox& box = *b->gather_in;
     access::ready(*b).store(true, std::memory_order_release);
-    access::finished(box).push_back(std::move(b));
+    access::settled_before(*b) = std::move(access::finished(box));
+    access::finished(box) = std::move(b);
     make_ready(box);
   } else {
     make_ready(*b);
@@ -438,10 +446,10 @@ void engine::maybe_retire() {
 void engine::background() {
   guard l(*this);
   auto over = [this] { return stop_ || (orphaned_ && gone_.ready()); };
-  while (!over() || !callbacks_.empty()) {
-    while (!callbacks_.empty()) {
-      auto next = std::move(callbacks_.front());
-      callbacks_.pop_front();
+  while (!over() || callbacks_) {
+    while (callbacks_) {
+      auto next = std::move(callbacks_);
+      callbacks_ = std::move(access::next(*next));
       l.unlock();
       next->run();
       next.reset();
@@ -458,7 +466,7 @@ void engine::background() {
     } else {
       backend_->stand_by();
     }
-    if (!callbacks_.empty() || over()) continue;
+    if (callbacks_ || over()) continue;
     auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
     background_until_ = until;
     l.unlock();

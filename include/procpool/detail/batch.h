@@ -190,6 +190,10 @@ class continuation {
  public:
   virtual ~continuation() = default;
   virtual void run() noexcept = 0;
+
+ private:
+  friend struct access;
+  std::unique_ptr<continuation> next_;  // in the engine's line of those that are to run
 };
 
 /// Something a thread can wait for. `ready` turns true under the engine's lock and is read without.
@@ -232,9 +236,13 @@ class any_result {
 /// Where finished batches gather for a stream that takes them as they come: ready while it holds
 /// any.
 class inbox : public completion {
+ public:
+  inbox() = default;
+  ~inbox();
+
  private:
   friend struct access;
-  std::vector<std::shared_ptr<batch>> finished_;  // guarded by the engine's lock
+  std::shared_ptr<batch> finished_;  // the last, which has the one before; under the engine's lock
 };
 
 /// A call's results. The engine calls the virtual functions from one thread at a time, without its
@@ -258,7 +266,7 @@ class batch : public completion {
  private:
   friend struct access;
   std::uint32_t call_ = 0;                 // the engine's number for it, plus one; 0: it has none
-  std::shared_ptr<batch> settled_before_;  // the engine's list of such
+  std::shared_ptr<batch> settled_before_;  // in the engine's list of such, or in the inbox
 };
 
 /// What the compiled core may reach of the classes that users hold.
@@ -267,7 +275,12 @@ struct access {
   static waiter*& waiting(completion& c) noexcept { return c.waiter_; }
   static detail::watched*& watched(completion& c) noexcept { return c.watched_; }
   static std::unique_ptr<continuation>& then(completion& c) noexcept { return c.then_; }
-  static std::vector<std::shared_ptr<batch>>& finished(inbox& b) noexcept { return b.finished_; }
+  static std::unique_ptr<continuation>& next(continuation& c) noexcept { return c.next_; }
+  static std::shared_ptr<batch>& finished(inbox& b) noexcept { return b.finished_; }
+  /// One by one: a chain that ends itself would do so by recursion.
+  static void end_chain(std::shared_ptr<batch> last) noexcept {
+    while (last) last = std::move(last->settled_before_);
+  }
   /// batch: the engine's number for it, plus one; task: its encoded call.
   static std::uint32_t& call(batch& b) noexcept { return b.call_; }
   template <class T>
@@ -294,6 +307,8 @@ struct access {
     return t.f_;
   }
 };
+
+inline inbox::~inbox() { access::end_chain(std::move(finished_)); }
 
 /// The input of a call while it is being submitted: the callable's state and the items, as bytes.
 class source {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -119,14 +120,20 @@ class single final : public batch, public result_state<R> {
 
 // ---- many items ---------------------------------------------------------------------------------
 
-/// The errors of some items, few as a rule.
+/// The errors of some items, few as a rule. With too little memory to keep one of them, the call as
+/// a whole has failed with std::bad_alloc.
 class item_errors {
  public:
-  void add(std::size_t item, std::exception_ptr error) {
-    errors_.emplace_back(item, std::move(error));
+  void add(std::size_t item, std::exception_ptr error) noexcept {
+    try {
+      errors_.emplace_back(item, std::move(error));
+    } catch (...) {
+      lost_some_ = true;
+    }
   }
-  [[nodiscard]] bool empty() const noexcept { return errors_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return errors_.empty() && !lost_some_; }
   [[nodiscard]] std::vector<std::pair<std::size_t, std::exception_ptr>>& sorted() {
+    if (lost_some_) throw std::bad_alloc();
     std::sort(errors_.begin(), errors_.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
     return errors_;
@@ -153,6 +160,7 @@ class item_errors {
   }
 
   std::vector<std::pair<std::size_t, std::exception_ptr>> errors_;
+  bool lost_some_ = false;
 };
 
 /// Plain values are copied a reply at a time into the vector that map returns; others wait as
