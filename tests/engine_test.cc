@@ -120,6 +120,34 @@ TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_wait
   EXPECT_TRUE(fake->killed());
 }
 
+TEST_F(engine_test, what_was_read_before_the_pool_broke_keeps_its_result) {
+  make(2, 1);
+  std::atomic<bool> reading{false};
+  std::atomic<bool> open{false};
+  auto before = std::make_shared<recorder>();
+  before->gate = [&] {
+    reading = true;
+    while (!open) std::this_thread::yield();
+  };
+  submit(before, 1, 1);
+  fake->claim(0, 1);
+  fake->up(1);
+  settle();
+  auto call = std::make_shared<recorder>();
+  call->bad_item = 0;
+  submit(call, 12, 2, true);
+  fake->fail_recalls();
+  fake->finish(0);
+  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  fake->finish(1);  // the bad one, whose call takes back the others
+  fake->finish(0);  // read in the same step
+  open = true;
+  ASSERT_TRUE(wait(*call));
+  EXPECT_EQ(call->all()[2], by_0);
+  EXPECT_EQ(call->count("broken"), 8u);
+  EXPECT_EQ(pool->stats().done, 4u);
+}
+
 // ---- deaths -------------------------------------------------------------------------------------
 
 TEST_F(engine_test, a_death_costs_the_item_that_ran_and_no_other) {

@@ -172,6 +172,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     worker_id worker = 0;  // whose memory the reply lies in
     bool answered = true;  // its slot is to be released; else the worker is gone
     std::uint32_t ticket = 0;
+    bool told = false;  // the batch has been
     bool accounted = false;
   };
   /// A worker's place is filled again only when nobody reads from it any more.

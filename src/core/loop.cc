@@ -65,6 +65,7 @@ bool engine::step(guard& l, std::vector<delivery>& deliveries) {
   if (!deliveries.empty()) {
     l.unlock();
     for (delivery& d : deliveries) {
+      d.told = true;
       if (d.dropped || !d.batch) continue;
       if (d.reply.done != 0) d.failed += d.batch->deliver(d.reply);
       if (d.error) {
@@ -88,8 +89,10 @@ void engine::break_down(std::vector<delivery>& deliveries,
   backend_->kill_all();
   for (delivery& d : deliveries) {
     if (d.accounted) continue;
-    if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
-    d.failed = d.outcomes;
+    if (!d.told) {
+      if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
+      d.failed = d.outcomes;
+    }
     account(d);
   }
   fail_all_calls([this] { return why(cause_); });
