@@ -345,6 +345,7 @@ class fake_backend final : public backend {
   }
   void answer(worker_id w, std::uint32_t done, bool retires = false) {
     std::lock_guard hold(mutex_);
+    if (rings_[w].empty()) return;  // it has left since
     sent s = std::move(rings_[w].front());
     rings_[w].pop_front();
     at_[w] = {};
