@@ -43,7 +43,7 @@ worker_info engine::describe(worker_id worker, const worker_process& process) co
 }
 
 worker_state engine::state_of(worker_id worker, worker_process::stage at) const {
-  if (state_ == state::terminated || state_ == state::broken) return worker_state::stopping;
+  if (!at_work()) return worker_state::stopping;
   if (at == worker_process::stage::starting) return worker_state::starting;
   if (stops_.of(worker) != nullptr) return worker_state::stopping;
   if (at == worker_process::stage::leaving) return worker_state::leaving;

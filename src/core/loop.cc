@@ -135,7 +135,7 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     graves_[lost->worker].dug = true;
     bury_if_unread(lost->worker);
   } else if (auto* b = std::get_if<broken>(&e)) {
-    if (state_ == state::terminated || state_ == state::broken) return;
+    if (!at_work()) return;
     state_ = state::broken;
     cause_ = std::move(*b);
     fail_all_calls([this] { return why(cause_); });
@@ -153,7 +153,7 @@ void engine::bury_if_unread(worker_id worker) {
 void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
                            clock::time_point now) {
   const task_reply& r = e.reply;
-  if (state_ == state::terminated || state_ == state::broken) {
+  if (!at_work()) {
     backend_->release(r.worker, r.ticket);
     return;
   }
@@ -177,7 +177,7 @@ void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
 }
 
 void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
-  if (state_ == state::terminated || state_ == state::broken) return;
+  if (!at_work()) return;
   std::vector<call_id> touched;
   // A held worker may say that an item starts, and look at the gate after that: it never ran.
   const bool held = stops_.of(e.worker) != nullptr;

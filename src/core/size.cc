@@ -47,7 +47,7 @@ void engine::size_to_work() {
 void engine::keep_size(clock::time_point now) {
   if (now < size_due_) return;
   size_due_ = never;
-  if (state_ == state::terminated || state_ == state::broken || retiring_) return;
+  if (!at_work() || retiring_) return;
   while (const auto spare = one_to_spare()) retire(*spare);
   if (options_.max_worker_age.count() != 0) let_the_old_leave(now);
   if (options_.idle_timeout.count() != 0) let_the_idle_leave(now);
