@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <sstream>
@@ -459,7 +460,7 @@ TEST_P(pending, a_cancelled_argument_is_released) {
 /// A result with a destructor that uses the pool.
 struct nosy {
   int x = 0;
-  static inline pool* asks = nullptr;
+  static inline std::atomic<pool*> asks = nullptr;
   template <class Archive>
   void serialize(Archive& a) {
     a(x);
@@ -469,7 +470,7 @@ struct nosy {
   nosy(const nosy&) = default;
   nosy& operator=(const nosy&) = default;
   ~nosy() {
-    if (asks != nullptr) static_cast<void>(asks->to_string());
+    if (pool* p = asks) static_cast<void>(p->to_string());
   }
 };
 

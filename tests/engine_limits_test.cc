@@ -171,11 +171,14 @@ TEST_F(engine_limits_test, a_held_worker_that_does_not_answer_is_ended) {
 }
 
 TEST_F(engine_limits_test, a_deadline_ends_the_whole_call) {
-  make(2, 2);
+  make(2, 0);
   auto call = submit_with(6, 1, {.deadline = 1s});
   auto other = submit(2, 1);
-  fake->run(0, 0);
-  fake->run(1, 0);
+  for (worker_id w : {0u, 1u}) {  // more is queued than they hold: neither takes from the other
+    fake->up(w);
+    ASSERT_TRUE(eventually([&] { return fake->held(w) != 0; }));
+    fake->run(w, 0);
+  }
   await({"kill", "kill"});
   fake->die(0, 0);
   fake->die(1, 0);

@@ -117,7 +117,7 @@ void engine::let_the_idle_leave(clock::time_point now) {
 void engine::retire(worker_id worker) {
   // Newest first: what goes back to the head of the queue keeps its order.
   const std::vector<task_id> holds = scheduler_.held_by(worker);
-  for (auto t = holds.rbegin(); t != holds.rend(); ++t) recall(*t, 0);
+  for (const task_id t : std::vector<task_id>(holds.rbegin(), holds.rend())) recall(t, 0);
   scheduler_.leaving(worker);
   backend_->retire(worker);
 }
