@@ -3,7 +3,14 @@
 // translation unit costs a compare and a call that is never made.
 #include "procpool/detail/buffer.h"
 
+#include <memory>
+#include <string>
+
 namespace procpool::detail {
+
+std::size_t writer::attach(std::shared_ptr<const attachment> /*what*/) {
+  throw serialization_error("procpool: only an argument of a call can be given this along");
+}
 
 void reader::too_short() {
   throw serialization_error("procpool: the bytes end before the value does");

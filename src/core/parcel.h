@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "core/backend.h"
 #include "procpool/detail/buffer.h"
@@ -33,6 +35,7 @@ class parcel {
   std::uint64_t epoch = 0;   // see publications
   std::size_t counted = 0;   // of its bytes, against max_pending_bytes
   std::shared_ptr<const detail::published> state;  // what its tasks read, or null
+  std::vector<std::shared_ptr<const detail::attachment>> attached;
 
  private:
   friend class parcel_writer;
@@ -55,6 +58,10 @@ class parcel_writer final : public detail::writer {
   void finish() noexcept {
     parcel_.data_ = data_;
     parcel_.size_ = size_;
+  }
+  std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
+    parcel_.attached.push_back(std::move(what));
+    return parcel_.attached.size() - 1;
   }
 
  private:

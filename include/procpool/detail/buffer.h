@@ -8,12 +8,24 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "procpool/error.h"
 
 namespace procpool::detail {
+
+/// What a message needs besides its bytes. Whoever keeps the message keeps it, for as long.
+class attachment {
+ public:
+  attachment(const attachment&) = delete;
+  attachment& operator=(const attachment&) = delete;
+  virtual ~attachment() = default;
+
+ protected:
+  attachment() = default;
+};
 
 /// Appends bytes to storage that belongs to a derived class. Used by one thread.
 class writer {
@@ -42,6 +54,10 @@ class writer {
   }
   /// Takes back everything after the first n bytes.
   void truncate(std::size_t n) noexcept { size_ = n; }
+
+  /// Keeps `what` with the message, and returns its number there. Throws serialization_error where
+  /// a message is bytes and nothing else.
+  virtual std::size_t attach(std::shared_ptr<const attachment> what);
 
  protected:
   writer(std::byte* data, std::size_t capacity) noexcept : data_(data), capacity_(capacity) {}

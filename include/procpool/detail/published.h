@@ -30,11 +30,8 @@ inline constexpr std::size_t published_alignment = 64;
 
 /// Owns one value in the parent: its end takes the value back. Whoever sends tasks that read it
 /// holds it until none of them can run any more. Must not outlive the engine that made it.
-class published {
+class published : public attachment {
  public:
-  published(const published&) = delete;
-  published& operator=(const published&) = delete;
-  virtual ~published() = default;
   [[nodiscard]] const published_name& name() const noexcept { return name_; }
 
  protected:
