@@ -119,10 +119,10 @@ TEST_P(imap_window, the_default_window_is_small) {
     auto input = endless();
     auto stream = imap_of(p, task_options{.chunksize = 10}, square, input);
     EXPECT_GE(input.read(), 2 * 10);
-    EXPECT_LE(input.read(), 8 * 2 * 10);
+    EXPECT_LE(input.read(), 4 * 2 * 10);
     for (int i = 1; i <= 200; ++i) {
       stream.next();
-      ASSERT_LE(input.read(), i + 8 * 2 * 10);
+      ASSERT_LE(input.read(), i + 16 * 2 * 10);
     }
   }
 }

@@ -258,9 +258,9 @@ class fake_backend final : public backend {
     std::lock_guard hold(mutex_);
     attended_ = true;
   }
-  void leave() override {
+  void leave(bool quietly) override {
     std::lock_guard hold(mutex_);
-    attended_ = false;
+    attended_ = quietly;
     changed_.notify_all();
   }
   void wait(clock::time_point deadline) override {
@@ -274,7 +274,7 @@ class fake_backend final : public backend {
     nudged_ = true;
     changed_.notify_all();
   }
-  void wait_in_background(clock::time_point deadline) override {
+  bool wait_in_background(clock::time_point deadline) override {
     std::unique_lock hold(mutex_);
     in_background_ = true;
     background_deadline_ = deadline;
@@ -282,6 +282,7 @@ class fake_backend final : public backend {
       return (!attended_ && !events_.empty()) || std::exchange(interrupted_, false);
     });
     in_background_ = false;
+    return !attended_ && !events_.empty();
   }
   void interrupt() noexcept override {
     std::lock_guard hold(mutex_);

@@ -179,8 +179,8 @@ struct task_options {
   /// map, map_async, try_map: after the first failure drop what has not started; those items fail
   /// with task_cancelled.
   bool fail_fast = false;
-  /// imap: items taken from the input and not yet yielded, at most; 0: a small multiple of
-  /// processes × chunksize.
+  /// imap: items taken from the input and not yet yielded, at most; 0: 4 × processes × chunksize,
+  /// and up to 16 times while they are small.
   std::size_t buffersize = 0;
   /// Which failures `retries` is for.
   procpool::retry_on retry_on = procpool::retry_on::both;

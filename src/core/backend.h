@@ -113,12 +113,14 @@ class backend {
   /// thread's wait instead. The two waits are without the engine's lock.
   /// `woken`: by wait_in_background; takes note of what woke it.
   virtual void attend(bool woken) = 0;
-  virtual void leave() = 0;
+  /// `quietly`: what is answered from now on wakes nobody; another will attend before long.
+  virtual void leave(bool quietly) = 0;
   /// Waits for something to poll, or for nudge(); spins first when that pays. Only while attending.
   virtual void wait(clock::time_point deadline) = 0;
   virtual void nudge() noexcept = 0;
-  /// Waits for something to poll that nobody attends to, or for interrupt().
-  virtual void wait_in_background(clock::time_point deadline) = 0;
+  /// Waits for something to poll that nobody attends to, or for interrupt(). False: there is
+  /// nothing to poll, unless somebody left quietly.
+  virtual bool wait_in_background(clock::time_point deadline) = 0;
   virtual void interrupt() noexcept = 0;
   /// The background thread was woken and finds that another thread attends.
   virtual void stand_by() = 0;

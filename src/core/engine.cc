@@ -213,7 +213,9 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
     if (options.one_chunk) {
       n = enqueue_one(l, call, entry, input, options);
       if (n == 0) return 0;
-      pump(clock::now());
+      const auto now = clock::now();
+      pump(now);
+      take_a_turn(l, now);
     } else {
       l.lock();
       call_id id = open_call(call, entry, options);
@@ -295,8 +297,8 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
   const auto stop_waiting = [&] {
     if (!l.owns_lock()) l.lock();
     if (attends) {
-      backend_->leave();
-      driver_ = std::thread::id();
+      burst_.waited(clock::now());
+      leave();
     }
     access::waiting(what) = nullptr;
     std::erase(waiters_, &me);
@@ -306,9 +308,8 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
     while (!what.ready()) {
       if (driver_ == std::thread::id() || driver_ == self) {
         if (driver_ != self) {
-          driver_ = self;
           attends = true;
-          backend_->attend(false);
+          attend(false);
         }
         drive(
             l, [&] { return what.ready(); }, deadline);
@@ -333,6 +334,27 @@ void engine::not_from_callback() const {
     throw std::logic_error(
         "procpool: a callback must not wait for a result: it would keep the pool's own thread from "
         "bringing it");
+}
+
+void engine::attend(bool woken) {
+  driver_ = std::this_thread::get_id();
+  quiet_ = false;
+  backend_->attend(woken);
+}
+
+void engine::leave() {
+  quiet_ = burst_.on(clock::now());
+  backend_->leave(quiet_);
+  driver_ = std::thread::id();
+}
+
+void engine::take_a_turn(guard& l, clock::time_point now) {
+  if (options_.caller_runs || !burst_.submitted(now)) return;
+  if (driver_ != std::thread::id() || std::this_thread::get_id() == background_id_) return;
+  attend(false);
+  step(l);
+  leave();
+  hand_over();
 }
 
 // Whoever stops attending wakes one that waits, to attend in its place. When there is none, the

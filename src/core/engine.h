@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/burst.h"
 #include "core/ledger.h"
 #include "core/parcel.h"
 #include "core/publications.h"
@@ -231,7 +232,12 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// Returns what is to run here and now, without the lock; or null.
   std::unique_ptr<detail::continuation> attach(detail::completion& what,
                                                std::unique_ptr<detail::continuation> next);
+  void attend(bool woken);
+  /// Lets another thread attend.
+  void leave();
   void hand_over();
+  /// While calls come in bursts: now and then takes in what has come back.
+  void take_a_turn(guard& l, clock::time_point now);
   void not_from_callback() const;
   void close_locked();
   void stop_background() noexcept;
@@ -294,7 +300,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void settle(call_id id);
   void maybe_retire();
   void background();
+  /// When a step has something to do though nothing happens; when somebody has to be awake.
+  [[nodiscard]] clock::time_point work_due() const;
   [[nodiscard]] clock::time_point next_deadline() const;
+  [[nodiscard]] bool comes_back(clock::time_point now) const;
 
   // limits.cc: stopping what runs, running again what failed
   void check_limits(const detail::call_options& options) const;
@@ -383,6 +392,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::size_t reading_ = 0;  // deliveries under way: join() returns after their results are there
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;
   std::thread::id driver_;  // who attends the backend
+  burst burst_;
+  bool quiet_ = false;  // whoever attended last left quietly: the background thread looks soon
   std::deque<detail::waiter*> waiters_;
   std::unique_ptr<detail::continuation> callbacks_;  // the first, which has the next
   detail::continuation* last_callback_ = nullptr;

@@ -55,10 +55,10 @@ class in_process_backend final : public backend {
   void release(worker_id worker, std::uint32_t ticket) override;
   void bury(worker_id) override {}
   void attend(bool) override {}
-  void leave() override {}
+  void leave(bool) override {}
   void wait(clock::time_point deadline) override;
   void nudge() noexcept override {}
-  void wait_in_background(clock::time_point) override {}
+  bool wait_in_background(clock::time_point) override { return false; }
   void interrupt() noexcept override {}
   void stand_by() override {}
   [[nodiscard]] clock::time_point next_deadline() const override {

@@ -112,8 +112,12 @@ void engine::drive(guard& l, const std::function<bool()>& done, clock::time_poin
   }
 }
 
-clock::time_point engine::next_deadline() const {
+clock::time_point engine::work_due() const {
   return std::min({scheduler_.deadline(), backend_->next_deadline(), limits_due(), size_due_});
+}
+
+clock::time_point engine::next_deadline() const {
+  return std::min(work_due(), quiet_ ? burst_.end() : never);
 }
 
 void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
@@ -444,11 +448,17 @@ void engine::maybe_retire() {
   backend_->retire_all();
 }
 
+// Whoever left quietly will be back soon, and nothing has to be done before.
+bool engine::comes_back(clock::time_point now) const {
+  return quiet_ && burst_.on(now) && work_due() > now;
+}
+
 // ---- while nobody waits -------------------------------------------------------------------------
 
 void engine::background() {
   guard l(*this);
   auto over = [this] { return stop_ || (orphaned_ && gone_.ready()); };
+  bool called = true;
   while (!over() || callbacks_) {
     while (callbacks_) {
       auto next = std::move(callbacks_);
@@ -458,22 +468,20 @@ void engine::background() {
       next.reset();
       l.lock();
     }
-    if (driver_ == std::thread::id()) {
-      driver_ = background_id_;
-      backend_->attend(true);
+    if (driver_ != std::thread::id()) {
+      if (called) backend_->stand_by();
+    } else if (called || !comes_back(clock::now())) {
+      attend(true);
       while (step(l)) {
       }
-      backend_->leave();
-      driver_ = std::thread::id();
+      leave();
       hand_over();
-    } else {
-      backend_->stand_by();
     }
     if (callbacks_ || over()) continue;
     auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
     background_until_ = until;
     l.unlock();
-    backend_->wait_in_background(until);
+    called = backend_->wait_in_background(until);
     l.lock();
     background_until_ = clock::time_point::min();
   }

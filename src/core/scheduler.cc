@@ -147,6 +147,7 @@ void scheduler::down(worker_id worker) {
   worker_record& w = workers_[worker];
   const bool moved = w.moved;
   if (w.up) --up_;
+  to_give_ -= w.to_give;
   w = worker_record{};
   w.moved = moved;
   rank_open(worker);
@@ -207,7 +208,9 @@ void scheduler::set_to_give(task_id id, std::uint64_t nanoseconds) noexcept {
   task& t = tasks_[id];
   worker_record& w = workers_[t.worker];
   w.to_give += nanoseconds - t.to_give;
+  to_give_ += nanoseconds - t.to_give;
   t.to_give = nanoseconds;
+  if (w.to_give >= much) no_giver_before_ = {};
   if (w.moved) return;
   w.moved = true;
   moved_.push_back(t.worker);  // each at most once: grow() has made room
@@ -345,15 +348,18 @@ std::optional<scheduler::decision> scheduler::next(clock::time_point now) {
 
 // With nothing queued and a worker idle: who has been busy for long, and has most to give?
 std::optional<scheduler::take> scheduler::choose_giver(clock::time_point now) {
-  if (open_.first(0) == none) return std::nullopt;
+  if (to_give_ == 0 || open_.first(0) == none) return std::nullopt;
+  if (now < no_giver_before_) {
+    deadline_ = no_giver_before_;
+    return std::nullopt;
+  }
   rank_givers();
-  constexpr auto worth = static_cast<std::uint64_t>(std::chrono::nanoseconds(patience).count());
   for (std::uint32_t rank = givers_.highest_below(ranking::ranks); rank != ranking::none;
        rank = givers_.highest_below(rank)) {
     const worker_id giver = givers_.first(rank);
     const worker_record& w = workers_[giver];
     const auto ripe = w.busy_since + patience * ((up_ + cpus_ - 1) / cpus_);
-    if (now < ripe && w.to_give < worth) {
+    if (now < ripe && w.to_give < much) {
       deadline_ = std::min(deadline_, ripe);
       continue;
     }
@@ -361,6 +367,7 @@ std::optional<scheduler::take> scheduler::choose_giver(clock::time_point now) {
     while (tasks_[newest].to_give == 0) newest = tasks_[newest].before;
     return take{giver, newest, newest == w.oldest};
   }
+  if (deadline_ != clock::time_point::max()) no_giver_before_ = deadline_;
   return std::nullopt;
 }
 

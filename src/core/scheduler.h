@@ -32,6 +32,8 @@ class scheduler {
   /// A worker busy for so long gives un-started work away; one that shares its CPU with others may
   /// have had no chance to work, and is given that much more time.
   static constexpr std::chrono::microseconds patience{50};
+  /// At once, when it has so much to give, in nanoseconds.
+  static constexpr std::uint64_t much = std::chrono::nanoseconds(patience).count();
   /// What it costs to wake a worker: one that is at work and done with all it has within that time
   /// begins sooner.
   static constexpr std::chrono::microseconds wake_up{20};
@@ -210,6 +212,10 @@ class scheduler {
   // first. Asked for only while somebody is idle: until then those that changed stand in moved_.
   ranking givers_;
   std::vector<worker_id> moved_;
+  std::uint64_t to_give_ = 0;  // by all workers
+  // Until then nobody turns into one, unless by being sent much: the others must be busy for
+  // longer.
+  clock::time_point no_giver_before_{};
   call_id first_turn_ = none, last_turn_ = none;
   std::size_t queued_ = 0;
   std::size_t items_ = 0;

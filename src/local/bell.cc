@@ -71,7 +71,7 @@ void bell::attend(bool woken) noexcept {
   if (woken) sleep(all_.get(), clock::time_point::min());
 }
 
-void bell::sleep(int epoll, clock::time_point deadline) noexcept {
+bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
   timespec timeout{};
   bool endless = deadline == clock::time_point::max();
   if (!endless) {
@@ -85,7 +85,9 @@ void bell::sleep(int epoll, clock::time_point deadline) noexcept {
   std::array<epoll_event, 64> events;
   int n = sys::epoll_wait(epoll, events.data(), static_cast<int>(events.size()),
                           endless ? nullptr : &timeout);
+  bool woken = false;
   for (int i = 0; i < n; ++i) {
+    woken = woken || events[static_cast<std::size_t>(i)].data.u64 != from_interrupt;
     switch (events[static_cast<std::size_t>(i)].data.u64) {
       case from_control:
         control_.store(true, std::memory_order_relaxed);
@@ -100,10 +102,11 @@ void bell::sleep(int epoll, clock::time_point deadline) noexcept {
         break;  // to be seen in the rings
     }
   }
+  return woken;
 }
 
-void bell::wait_in_background(clock::time_point deadline) noexcept {
-  sleep(background_.get(), deadline);
+bool bell::wait_in_background(clock::time_point deadline) noexcept {
+  return sleep(background_.get(), deadline);
 }
 
 void bell::stand_by() noexcept {

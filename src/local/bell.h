@@ -34,8 +34,9 @@ class bell {
   void attend(bool woken) noexcept;
   /// ready(): something can be polled. Called with the engine's lock held.
   template <class Ready>
-  void leave(Ready&& ready) noexcept {
+  void leave(bool quietly, Ready&& ready) noexcept {
     if (!in_background_.exchange(true)) join_background();
+    if (quietly) return;
     arm();
     if (ready()) interrupt();
   }
@@ -48,7 +49,8 @@ class bell {
     if (!ready()) sleep(all_.get(), deadline);
     disarm();
   }
-  void wait_in_background(clock::time_point deadline) noexcept;
+  /// False: for the deadline or an interrupt.
+  bool wait_in_background(clock::time_point deadline) noexcept;
   void stand_by() noexcept;
   void nudge() noexcept;
   void interrupt() noexcept;
@@ -64,7 +66,8 @@ class bell {
  private:
   void arm() noexcept;
   void disarm() noexcept;
-  void sleep(int epoll, clock::time_point deadline) noexcept;
+  /// True: something happened that is no interrupt.
+  bool sleep(int epoll, clock::time_point deadline) noexcept;
   void join_background() noexcept;
   void leave_background() noexcept;
 

@@ -342,8 +342,8 @@ bool local_backend::elsewhere() const noexcept {
                              [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
 }
 
-void local_backend::leave() {
-  bell_->leave([this] { return ready(); });
+void local_backend::leave(bool quietly) {
+  bell_->leave(quietly, [this] { return ready(); });
 }
 
 void local_backend::wait(clock::time_point deadline) {

@@ -69,11 +69,11 @@ class local_backend final : public core::backend {
   void release(core::worker_id worker, std::uint32_t ticket) override;
   void bury(core::worker_id worker) override;
   void attend(bool woken) override { bell_->attend(woken); }
-  void leave() override;
+  void leave(bool quietly) override;
   void wait(clock::time_point deadline) override;
   void nudge() noexcept override { bell_->nudge(); }
-  void wait_in_background(clock::time_point deadline) override {
-    bell_->wait_in_background(deadline);
+  bool wait_in_background(clock::time_point deadline) override {
+    return bell_->wait_in_background(deadline);
   }
   void interrupt() noexcept override { bell_->interrupt(); }
   void stand_by() override { bell_->stand_by(); }

@@ -82,7 +82,7 @@ class stream : public stream_state<R> {
 
   [[nodiscard]] std::size_t room() const noexcept {
     if (ended_) return 0;
-    std::size_t window = buffersize_ != 0 ? buffersize_ : 4 * workers_ * chunk_;
+    std::size_t window = buffersize_ != 0 ? buffersize_ : ahead_ * workers_ * chunk_;
     return window > outstanding_ ? window - outstanding_ : 0;
   }
 
@@ -101,6 +101,13 @@ class stream : public stream_state<R> {
     }
     if (buffersize_ != 0) wanted = std::min(wanted, buffersize_);
     chunk_ = std::max<std::size_t>(wanted, 1);
+    if (chunksize_ == 0) return;
+    // Then there are more of them, when they are small.
+    constexpr std::size_t least_ahead = 4;
+    constexpr std::size_t most_ahead = 16;
+    const std::size_t work = nanoseconds_an_item * chunk_;
+    ahead_ =
+        std::clamp(work == 0 ? 0 : worth / work, least_ahead, std::min(2 * ahead_, most_ahead));
   }
 
   /// Reads one chunk of input and submits it. False: the input has ended.
@@ -203,6 +210,7 @@ class stream : public stream_state<R> {
   bool ordered_;
   std::size_t workers_;
   std::size_t chunk_ = 1;
+  std::size_t ahead_ = 4;        // chunks for each worker
   std::size_t taken_ = 0;        // from the input
   std::size_t outstanding_ = 0;  // of those, not yielded
   bool ended_ = false;           // the input

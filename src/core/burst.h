@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Calls that come one right after the other without anybody waiting for them: then whoever makes
+// them takes in what came back as well, every few calls, and neither is the background thread woken
+// for each result nor do two threads, on two cores, write the same data in turn.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "core/backend.h"
+
+namespace procpool::core {
+
+class burst {
+ public:
+  /// Without a call or a wait for so long it is over.
+  static constexpr std::chrono::microseconds pause{100};
+
+  /// A call was made. True: its caller's turn to take in results.
+  bool submitted(clock::time_point now) noexcept {
+    if (now - last_ >= pause) calls_ = 0;
+    last_ = now;
+    return ++calls_ >= long_enough && calls_ % turn == 0;
+  }
+  /// Somebody has waited for a result.
+  void waited(clock::time_point now) noexcept {
+    if (on(now)) last_ = now;
+  }
+  [[nodiscard]] bool on(clock::time_point now) const noexcept {
+    return calls_ >= long_enough && now - last_ < pause;
+  }
+  /// When it will be over, unless it goes on.
+  [[nodiscard]] clock::time_point end() const noexcept { return last_ + pause; }
+
+ private:
+  static constexpr std::uint32_t long_enough = 32;
+  static constexpr std::uint32_t turn = 16;  // a power of two: calls_ may wrap
+
+  std::uint32_t calls_ = 0;
+  clock::time_point last_{};
+};
+
+}  // namespace procpool::core

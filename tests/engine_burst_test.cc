@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Calls one right after the other, for which nobody waits.
+#include "core/burst.h"
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "engine_fixture.h"
+
+namespace procpool::core {
+namespace {
+
+constexpr clock::time_point start{1s};
+
+TEST(burst, calls_in_quick_succession_are_one) {
+  burst b;
+  clock::time_point now = start;
+  int turns = 0;
+  for (int i = 0; i < 320; ++i) turns += b.submitted(now += 1us) ? 1 : 0;
+  EXPECT_TRUE(b.on(now));
+  EXPECT_GE(turns, 10);
+  EXPECT_LE(turns, 20);
+}
+
+TEST(burst, a_few_calls_are_none) {
+  burst b;
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(b.submitted(start));
+  EXPECT_FALSE(b.on(start));
+}
+
+TEST(burst, slow_calls_are_none) {
+  burst b;
+  clock::time_point now = start;
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(b.submitted(now += burst::pause));
+  EXPECT_FALSE(b.on(now));
+}
+
+TEST(burst, a_pause_ends_it_and_a_wait_is_none) {
+  burst b;
+  for (int i = 0; i < 100; ++i) b.submitted(start);
+  EXPECT_EQ(b.end(), start + burst::pause);
+  b.waited(start + burst::pause / 2);
+  EXPECT_TRUE(b.on(start + burst::pause));
+  EXPECT_FALSE(b.on(b.end()));
+  b.waited(b.end());
+  EXPECT_FALSE(b.on(b.end())) << "a wait does not begin one";
+}
+
+class engine_burst : public engine_test {
+ protected:
+  /// Calls of one item, each answered when it has reached the worker.
+  std::shared_ptr<recorder> call(std::function<void()> delivered) {
+    auto made = std::make_shared<recorder>();
+    made->gate = std::move(delivered);
+    items input(1);
+    detail::call_options options;
+    options.chunksize = 1;
+    options.one_chunk = true;
+    pool->submit(made, entry, input, options);
+    return made;
+  }
+};
+
+TEST_F(engine_burst, whoever_submits_takes_in_what_came_back) {
+  make(1, 1);
+  const auto submitter = std::this_thread::get_id();
+  std::atomic<int> here{0};
+  std::vector<std::shared_ptr<recorder>> calls;
+  EXPECT_TRUE(eventually([&] {
+    for (int i = 0; i < 100; ++i) {
+      calls.push_back(call([&] {
+        if (std::this_thread::get_id() == submitter) ++here;
+      }));
+      if (fake->held(0) != 0) fake->finish(0);
+    }
+    return here != 0;
+  }));
+  for (const auto& c : calls) work_off(*c, {0});
+}
+
+TEST_F(engine_burst, what_comes_back_after_the_last_call_comes_too) {
+  make(1, 1);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::shared_ptr<recorder>> calls;
+    for (int i = 0; i < 100; ++i) {
+      calls.push_back(call(nullptr));
+      if (i < 90 && fake->held(0) != 0) fake->finish(0);
+    }
+    for (const auto& c : calls) work_off(*c, {0});
+    for (const auto& c : calls) EXPECT_EQ(c->all(), lines{by_0});
+  }
+}
+
+TEST_F(engine_burst, afterwards_nobody_looks_again) {
+  make(1, 1);
+  std::vector<std::shared_ptr<recorder>> calls;
+  for (int i = 0; i < 1000; ++i) {
+    calls.push_back(call(nullptr));
+    if (fake->held(0) != 0) fake->finish(0);
+  }
+  for (const auto& c : calls) work_off(*c, {0});
+  EXPECT_TRUE(eventually([&] { return fake->background_deadline() == detail::engine::never; }));
+}
+
+}  // namespace
+}  // namespace procpool::core
