@@ -8,6 +8,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <span>
@@ -138,6 +139,9 @@ TEST_P(apply, large_values_go_both_ways) {
   std::string big(12 << 20, 'x');
   big[5'000'000] = 'y';
   EXPECT_TRUE(p.apply([](std::string s) { return s + "z"; }, big) == big + "z");
+  std::vector<int> larger(procpool::detail::own_mapping / sizeof(int) + 12'345);
+  std::iota(larger.begin(), larger.end(), 0);
+  EXPECT_TRUE(p.apply([](std::vector<int> v) { return v; }, larger) == larger);
 }
 
 // ---- what a task throws

@@ -256,6 +256,12 @@ void read_block_into(reader& in, T& value) {
   using E = typename T::value_type;
   std::size_t n = 0;
   const std::byte* at = read_block<E>(in, n);
+  if constexpr (std::is_same_v<T, std::vector<E>>) {
+    if (n > value.capacity() && n * sizeof(E) >= own_mapping) {
+      value.reserve(n);
+      prefer_huge_pages(value.data(), n * sizeof(E));
+    }
+  }
   if (aligned(at, alignof(E))) {
     const E* first = reinterpret_cast<const E*>(at);
     value.assign(first, first + n);

@@ -70,6 +70,13 @@ class writer {
   std::size_t capacity_;
 };
 
+/// So much memory comes from a mapping of its own, which goes when it is freed (mallopt(3),
+/// M_MMAP_THRESHOLD).
+inline constexpr std::size_t own_mapping = std::size_t{32} << 20;
+/// Of such memory that has not been written yet: let it come in huge pages, if there are any.
+/// Faulting small ones costs more than the copy (docs/performance.md).
+void prefer_huge_pages(void* at, std::size_t size) noexcept;
+
 /// A writer over a vector of its own.
 class vector_writer final : public writer {
  public:
