@@ -143,10 +143,19 @@ const table& current() {
   return *known;
 }
 
+// The program itself comes first, and stays for as long as the process: once it is known, nobody
+// has to ask the loader for it.
+const module* program() noexcept {
+  const table* known = newest.load(std::memory_order_acquire);
+  return known != nullptr && known->modules.front().path.empty() ? &known->modules.front()
+                                                                 : nullptr;
+}
+
 // What the token names, when all `size` bytes of it lie in a segment that has these flags.
 const void* find(token t, std::uint64_t size, std::uint32_t flags) noexcept {
   try {
-    const module* m = current().by_id(t.module);
+    const module* m = program();
+    if (m == nullptr || m->id != t.module) m = current().by_id(t.module);
     if (m == nullptr) return nullptr;
     const segment* s = m->holding(t.offset, size);
     if (s == nullptr || (s->flags & flags) != flags) return nullptr;
@@ -166,6 +175,8 @@ __attribute__((no_sanitize("address", "thread"))) bool is_entry(const detail::en
 
 token name(const void* address) {
   const auto place = reinterpret_cast<std::uintptr_t>(address);
+  if (const module* m = program(); m != nullptr && m->holding(place - m->base, 1) != nullptr)
+    return {m->id, place - m->base};
   // A file loaded twice has two modules of one id: both name the same place in the first of them.
   if (const module* m = current().around(place)) return {m->id, place - m->base};
   throw error(

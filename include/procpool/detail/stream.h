@@ -185,6 +185,7 @@ class stream : public stream_state<R> {
       engine_->collect(inbox_, finished);
       for (auto& f : finished) {
         auto at = std::find(running_.begin(), running_.end(), f);
+        if (at == running_.end()) continue;  // it ended as its submission failed: told already
         pending_.push_back({std::move(*at), nullptr});
         running_.erase(at);
       }
