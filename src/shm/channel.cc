@@ -250,8 +250,8 @@ void parent_half::silence() noexcept {
 worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
     : head_(head),
       window_(own),
-      results_(reinterpret_cast<std::byte*>(&own) + results_at),
-      arena_(results_, results_size),
+      results_at_(reinterpret_cast<std::byte*>(&own) + results_at),
+      results_(std::make_shared<own_results>(own, results_at_, results_size)),
       wake_parent_(wake_parent),
       at_(own.start),
       out_(*this),
@@ -290,6 +290,7 @@ void worker_half::wait_for_task() {
     PROCPOOL_STEP("worker: about to sleep");
     if (window_.gate.load(std::memory_order_relaxed) != 0)
       PROCPOOL_STEP("worker: waits behind the gate");
+    results_->tidy_all();
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
@@ -304,6 +305,7 @@ std::span<const std::byte> worker_half::parcel_of(const task_slot& t) const noex
 
 std::optional<worker_half::task> worker_half::receive(std::uint32_t quota) {
   wait_for_task();
+  results_->tidy();
   PROCPOOL_STEP("worker: sees a task, nothing claimed");
   const task_slot& t = window_.tasks[at_ % ring_slots];
   if (t.module == 0 && t.offset == 0) {
@@ -366,7 +368,7 @@ bool worker_half::answer(bool retires) {
   retires = retires || (run_.claimed != 0 && has_too_much(now));
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
-    held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
+    held_.push_back({at_, results_at_ + r.place.load(std::memory_order_relaxed), size});
   const auto ending = retires          ? reply_ending::retires
                       : run_.stopped() ? reply_ending::stopped
                                        : reply_ending::whole;
@@ -378,6 +380,7 @@ bool worker_half::answer(bool retires) {
   PROCPOOL_STEP("worker: reply written, not published");
   r.word.store(lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: reply published, parent not woken");
+  results_->answered(at_);
   ++at_;
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
@@ -396,7 +399,7 @@ void worker_half::free_released() noexcept {
         lap_of(h.index))
       return false;
     PROCPOOL_STEP("worker: block given back by the parent");
-    arena_.free(h.block, h.size);
+    results_->free_block(h.block, h.size);
     return true;
   });
 }
@@ -413,14 +416,14 @@ void worker_half::reply_writer::start(reply_slot& slot) noexcept {
 void worker_half::reply_writer::grow(std::size_t more) {
   owner_.free_released();
   std::size_t wanted = std::max(size_ + more, in_block_ ? capacity_ * 2 : size_ + more);
-  std::byte* block = owner_.arena_.allocate(wanted);
+  std::byte* block = owner_.results_->allocate_block(wanted);
   PROCPOOL_STEP("worker: block allocated");
   if (size_ != 0) std::memcpy(block, data_, size_);
   PROCPOOL_STEP("worker: block written, not named");
-  slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_),
+  slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_at_),
                      std::memory_order_release);
   PROCPOOL_STEP("worker: block named");
-  if (in_block_) owner_.arena_.free(data_, capacity_);
+  if (in_block_) owner_.results_->free_block(data_, capacity_);
   data_ = block;
   capacity_ = arena::capacity(wanted);
   in_block_ = true;
