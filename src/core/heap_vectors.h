@@ -40,15 +40,16 @@ class local_reply final : public detail::writer {
   /// `home`: the heap_vectors whose vectors go with it; null: none do.
   explicit local_reply(const void* home) noexcept : writer(nullptr, 0) { home_ = home; }
   std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
-    vectors.keep(std::move(what));
+    if (vectors_ == nullptr) vectors_ = std::make_unique<given_vectors>();
+    vectors_->keep(std::move(what));
     return 0;
   }
   std::vector<std::byte> take() {
     bytes_.resize(size_);
     return std::move(bytes_);
   }
-
-  given_vectors vectors;
+  /// Null: there are none.
+  std::unique_ptr<given_vectors> take_vectors() noexcept { return std::move(vectors_); }
 
  private:
   void grow(std::size_t more) override {
@@ -57,6 +58,7 @@ class local_reply final : public detail::writer {
     capacity_ = bytes_.size();
   }
   std::vector<std::byte> bytes_;
+  std::unique_ptr<given_vectors> vectors_;
 };
 
 }  // namespace procpool::core

@@ -172,7 +172,7 @@ void in_process_backend::run(const pending& p) {
   r.ticket = tickets_++;
   kept_reply& kept = replies_[r.ticket] = {run.take_reply(), run.take_vectors()};
   r.bytes = kept.bytes;
-  r.blocks = &kept.vectors;
+  r.blocks = kept.vectors.get();
   r.count = p.kept;
   events_.emplace_back(task_finished{r, false});
 }

@@ -101,7 +101,7 @@ class in_process_backend final : public backend {
   std::vector<event> events_;
   struct kept_reply {
     std::vector<std::byte> bytes;
-    given_vectors vectors;
+    std::unique_ptr<given_vectors> vectors;
   };
   std::unordered_map<std::uint32_t, kept_reply> replies_;  // by ticket
   std::uint32_t tickets_ = 0;

@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "core/heap_vectors.h"
@@ -35,7 +35,7 @@ class local_run final : public detail::task_run {
   }
   [[nodiscard]] std::uint32_t done() const noexcept { return progress_word_.load() / 2; }
   std::vector<std::byte> take_reply() { return reply_.take(); }
-  given_vectors take_vectors() { return std::move(reply_.vectors); }
+  std::unique_ptr<given_vectors> take_vectors() noexcept { return reply_.take_vectors(); }
 
  private:
   local_reply reply_;

@@ -290,7 +290,7 @@ void worker_half::wait_for_task() {
     PROCPOOL_STEP("worker: about to sleep");
     if (window_.gate.load(std::memory_order_relaxed) != 0)
       PROCPOOL_STEP("worker: waits behind the gate");
-    results_->tidy_all();
+    results_->tidy();
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
@@ -305,7 +305,6 @@ std::span<const std::byte> worker_half::parcel_of(const task_slot& t) const noex
 
 std::optional<worker_half::task> worker_half::receive(std::uint32_t quota) {
   wait_for_task();
-  results_->tidy();
   PROCPOOL_STEP("worker: sees a task, nothing claimed");
   const task_slot& t = window_.tasks[at_ % ring_slots];
   if (t.module == 0 && t.offset == 0) {
@@ -380,7 +379,6 @@ bool worker_half::answer(bool retires) {
   PROCPOOL_STEP("worker: reply written, not published");
   r.word.store(lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: reply published, parent not woken");
-  results_->answered(at_);
   ++at_;
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
@@ -390,6 +388,7 @@ bool worker_half::answer(bool retires) {
     sys::write(wake_parent_, &one, sizeof one);
     PROCPOOL_STEP("worker: parent woken");
   }
+  results_->answered(at_ - 1);
   return retires;
 }
 

@@ -67,7 +67,7 @@ void own_results::take_over() {
     watched_.push_back({base_ + at, static_cast<std::size_t>(size), 0, true});
     PROCPOOL_STEP("worker: vector of an earlier one left alone");
   }
-  watches_.store(!watched_.empty(), std::memory_order_relaxed);
+  busy_.store(!watched_.empty(), std::memory_order_relaxed);
 }
 
 // ---- blocks -------------------------------------------------------------------------------------
@@ -122,21 +122,23 @@ void own_results::give(const detail::attachment& what) {
   const auto& given = static_cast<const own_block&>(what);
   {
     std::lock_guard hold(mutex_);
-    watched_.reserve(watched_.size() + fresh_.size() + 1);  // for watch_fresh
+    watched_.reserve(watched_.size() + fresh_.size() + 1);  // for settle
   }
   fresh_.push_back({given.at(), given.size(), 0, false});
+  busy_.store(true, std::memory_order_relaxed);
   given.let_go();
   PROCPOOL_STEP("worker: vector given, not answered");
 }
 
-void own_results::watch_fresh(std::uint32_t index) noexcept {
+void own_results::settle(std::uint32_t index) noexcept {
   std::lock_guard hold(mutex_);
+  look_at(32);
   for (watched& w : fresh_) {
     w.index = index;
     watched_.push_back(w);
   }
   fresh_.clear();
-  watches_.store(true, std::memory_order_relaxed);
+  busy_.store(!watched_.empty(), std::memory_order_relaxed);
 }
 
 // The parent takes a vector before it releases the answer, and frees it at any time after that.
@@ -163,21 +165,14 @@ void own_results::look_at(std::size_t many) noexcept {
     w = watched_.back();
     watched_.pop_back();
   }
-  if (watched_.empty()) watches_.store(false, std::memory_order_relaxed);
 }
 
-void own_results::look_at_some() noexcept {
-  std::lock_guard hold(mutex_);
-  look_at(32);
-}
-
-void own_results::tidy_all() noexcept {
-  if (!watches_.load(std::memory_order_relaxed)) return;
+void own_results::tidy() noexcept {
+  if (!busy_.load(std::memory_order_relaxed)) return;
   const std::uint32_t dropped = window_.dropped.load(std::memory_order_acquire);
-  if (dropped == dropped_) return tidy();
-  dropped_ = dropped;
   std::lock_guard hold(mutex_);
-  look_at(watched_.size());
+  look_at(dropped == dropped_ ? 32 : watched_.size());
+  dropped_ = dropped;
 }
 
 }  // namespace procpool::shm

@@ -39,16 +39,13 @@ class own_results final : public detail::vector_store,
   }
   /// What a vector of this store gave goes with the answer at hand.
   void give(const detail::attachment& what);
-  /// The answer at hand has been published, as `index`.
+  /// The answer at hand has been published, as `index`. Frees some of what the parent has done
+  /// with.
   void answered(std::uint32_t index) noexcept {
-    if (!fresh_.empty()) watch_fresh(index);
+    if (busy_.load(std::memory_order_relaxed)) settle(index);
   }
-  /// Frees what the parent has done with: before each task a few blocks are looked at; all of them
-  /// before the worker sleeps, if the parent has freed any.
-  void tidy() noexcept {
-    if (watches_.load(std::memory_order_relaxed)) look_at_some();
-  }
-  void tidy_all() noexcept;
+  /// The worker is about to sleep: frees all that the parent has done with.
+  void tidy() noexcept;
 
  private:
   struct watched {
@@ -62,8 +59,7 @@ class own_results final : public detail::vector_store,
   class own_vector;
 
   void take_over();
-  void watch_fresh(std::uint32_t index) noexcept;
-  void look_at_some() noexcept;
+  void settle(std::uint32_t index) noexcept;
   // All with mutex_ held:
   std::byte* get(std::size_t size);
   void look_at(std::size_t many) noexcept;
@@ -74,12 +70,12 @@ class own_results final : public detail::vector_store,
   const std::size_t size_;
   const pid_t pid_;
   std::mutex mutex_;
-  arena arena_;                   // guarded by mutex_
-  std::vector<watched> watched_;  // guarded by mutex_
-  std::size_t next_ = 0;          // of them to be looked at
-  std::atomic<bool> watches_{false};
-  std::uint32_t dropped_;       // window::dropped when all were looked at
-  std::vector<watched> fresh_;  // of the answer at hand; the worker's loop alone
+  arena arena_;                    // guarded by mutex_
+  std::vector<watched> watched_;   // guarded by mutex_
+  std::size_t next_ = 0;           // of them to be looked at
+  std::atomic<bool> busy_{false};  // there are watched ones, or fresh ones
+  std::uint32_t dropped_;          // window::dropped when all were looked at
+  std::vector<watched> fresh_;     // of the answer at hand; the worker's loop alone
 };
 
 }  // namespace procpool::shm
