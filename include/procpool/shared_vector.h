@@ -13,8 +13,9 @@
 //     procpool::shared_vector<float> image = pool.apply(render, 3);  // where the worker wrote it
 #pragma once
 
+#include <concepts>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <new>

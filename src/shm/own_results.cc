@@ -122,7 +122,8 @@ void own_results::give(const detail::attachment& what) {
   const auto& given = static_cast<const own_block&>(what);
   {
     std::lock_guard hold(mutex_);
-    watched_.reserve(watched_.size() + fresh_.size() + 1);  // for settle
+    const std::size_t least = watched_.size() + fresh_.size() + 1;  // for settle
+    if (least > watched_.capacity()) watched_.reserve(2 * least);
   }
   fresh_.push_back({given.at(), given.size(), 0, false});
   busy_.store(true, std::memory_order_relaxed);

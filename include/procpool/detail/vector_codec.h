@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <utility>
+#include <limits>
 
 #include "procpool/detail/archive.h"
 #include "procpool/shared_vector.h"
