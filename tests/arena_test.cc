@@ -285,5 +285,72 @@ TEST(arena, random_use_never_hands_out_a_byte_twice) {
   }
 }
 
+TEST(arena_reserve, takes_the_very_block_and_leaves_the_rest) {
+  range r(1 * MiB);
+  arena a(r.base(), r.size());
+  ASSERT_TRUE(a.reserve(r.base() + 64 * KiB, 16 * KiB));
+  ASSERT_TRUE(a.reserve(r.base(), 4 * KiB));
+  ASSERT_TRUE(a.reserve(r.base() + 512 * KiB, 300 * KiB));
+  EXPECT_EQ(a.in_use(), 16 * KiB + 4 * KiB + 512 * KiB);
+  std::vector<std::byte*> all;
+  try {
+    for (;;) all.push_back(a.allocate(4 * KiB));
+  } catch (const std::bad_alloc&) {
+  }
+  EXPECT_EQ(all.size(), 128u - 4 - 1);
+  for (const std::byte* b : all) {
+    const auto at = static_cast<std::size_t>(b - r.base());
+    EXPECT_TRUE(at >= 4 * KiB && (at < 64 * KiB || at >= 80 * KiB) && at < 512 * KiB) << at;
+  }
+  for (std::byte* b : all) a.free(b, 4 * KiB);
+  a.free(r.base(), 4 * KiB);
+  a.free(r.base() + 64 * KiB, 16 * KiB);
+  a.free(r.base() + 512 * KiB, 300 * KiB);
+  EXPECT_EQ(a.in_use(), 0u);
+  EXPECT_EQ(a.allocate(1 * MiB), r.base());
+}
+
+TEST(arena_reserve, takes_what_is_kept_warm) {
+  range r(1 * MiB);
+  arena a(r.base(), r.size());
+  std::byte* block = a.allocate(8 * KiB);
+  a.free(block, 8 * KiB);
+  ASSERT_NE(a.warm(), 0u);
+  EXPECT_TRUE(a.reserve(block, 8 * KiB));
+  EXPECT_NE(a.allocate(8 * KiB), block);
+}
+
+TEST(arena_reserve, refuses_what_is_not_free_or_no_block) {
+  range r(1 * MiB);
+  arena a(r.base(), r.size());
+  ASSERT_TRUE(a.reserve(r.base() + 64 * KiB, 16 * KiB));
+  EXPECT_FALSE(a.reserve(r.base() + 64 * KiB, 16 * KiB));
+  EXPECT_FALSE(a.reserve(r.base() + 68 * KiB, 4 * KiB));  // in it
+  EXPECT_FALSE(a.reserve(r.base(), 128 * KiB));           // around it
+  EXPECT_FALSE(a.reserve(r.base() + 4 * KiB, 8 * KiB));   // not its place
+  EXPECT_FALSE(a.reserve(r.base() + 4 * KiB + 8, 4 * KiB));
+  EXPECT_FALSE(a.reserve(r.base() + 1 * MiB, 4 * KiB));
+  EXPECT_FALSE(a.reserve(r.base(), 2 * MiB));
+  EXPECT_EQ(a.in_use(), 16 * KiB);
+}
+
+TEST(arena_reserve, changes_nothing_without_memory_for_its_notes) {
+  range r(1 * MiB);
+  arena a(r.base(), r.size());
+  for (int n = 0; n < 4; ++n) {
+    allocations_left = n;
+    bool threw = false;
+    try {
+      static_cast<void>(a.reserve(r.base() + 64 * KiB, 16 * KiB));
+    } catch (const std::bad_alloc&) {
+      threw = true;
+    }
+    allocations_left = -1;
+    EXPECT_TRUE(threw);
+    EXPECT_EQ(a.in_use(), 0u);
+  }
+  EXPECT_EQ(a.allocate(1 * MiB), r.base());
+}
+
 }  // namespace
 }  // namespace procpool::shm

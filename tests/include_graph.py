@@ -33,8 +33,8 @@ ROOT_ALLOWED = BELOW | {"src/core", "src/symbols", "src/shm", "src/process", "sr
 # Headers that know users' types: the compiled core never sees them.
 TYPED = {"include/procpool/" + name for name in (
     "procpool.h", "pool.h", "result.h", "codec.h", "exception.h", "wait.h", "future.h", "await.h",
-    "shared.h", "bind.h", "by_bytes.h", "snapshot_map.h",
-    "detail/invoke.h", "detail/shape.h", "detail/fields.h")}
+    "shared.h", "shared_vector.h", "bind.h", "by_bytes.h", "snapshot_map.h",
+    "detail/invoke.h", "detail/shape.h", "detail/fields.h", "detail/vector_codec.h")}
 TYPED_EXCEPTIONS = {("src/base/entry.cc", "include/procpool/detail/shape.h")}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 4);
+static_assert(version == 5);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -70,11 +70,22 @@ static_assert(offsetof(window, start) == 12);
 static_assert(offsetof(window, state) == 16);
 static_assert(offsetof(window, gate) == 20);
 static_assert(offsetof(window, asked) == 24);
+static_assert(offsetof(window, dropped) == 28);
+static_assert(offsetof(window, held) == 32);
 static_assert(offsetof(window, tasks) == 64);
 static_assert(offsetof(window, replies) == 64 + 256 * 256);
 static_assert(offsetof(window, last) == 64 + 2 * 256 * 256);
 static_assert(offsetof(window, printed) == offsetof(window, last) + 2368);
 static_assert(results_at == 34 * 4096 && results_at >= sizeof(window));
+
+// ---- a vector's block
+static_assert(offsetof(vector_head, state) == 0);
+static_assert(offsetof(vector_head, size) == 8);
+static_assert(offsetof(vector_head, next) == 16);
+static_assert(vector_head_size == 64);
+static_assert(static_cast<std::uint32_t>(vector_state::own) == 0);
+static_assert(static_cast<std::uint32_t>(vector_state::taken) == 1);
+static_assert(static_cast<std::uint32_t>(vector_state::free) == 2);
 
 // ---- the last words
 static_assert(offsetof(crash, signal) == 0);

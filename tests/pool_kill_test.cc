@@ -5,12 +5,15 @@
 // nothing is left behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/step.h"
@@ -34,6 +37,8 @@ constexpr int mapped_ints = 1000;
 constexpr int mapped_texts = 200;
 constexpr int large_ones = 2;
 constexpr int streamed = 100;
+constexpr int vectored = 32;
+constexpr int dropped = 8;  // of those
 constexpr std::size_t large = 8 << 20;
 constexpr int quota = 300;
 
@@ -78,6 +83,18 @@ std::vector<char> bulk(int item) {
   return std::vector<char>(large, static_cast<char>(item));
 }
 
+/// There and back in shared memory, by way of another piece of it.
+struct lot {
+  int item = 0;
+  shared_vector<int> values;
+};
+lot turn(const lot& l) {
+  ran(l.item);
+  lot turned{l.item, this_worker::allocate<int>(l.values.size())};
+  std::reverse_copy(l.values.begin(), l.values.end(), turned.values.begin());
+  return turned;
+}
+
 /// How the items of a run ended.
 struct verdict {
   int right = 0;
@@ -120,7 +137,35 @@ constexpr int first_int = first_burst + burst;
 constexpr int first_text = first_int + mapped_ints;
 constexpr int first_large = first_text + mapped_texts;
 constexpr int first_streamed = first_large + large_ones;
-constexpr int items = first_streamed + streamed;
+constexpr int first_vector = first_streamed + streamed;
+constexpr int items = first_vector + vectored;
+
+lot lot_of(pool& p, int n) {
+  lot l{first_vector + n, p.allocate<int>(3000)};
+  std::iota(l.values.begin(), l.values.end(), n);
+  return l;
+}
+bool is_turned(const lot& l, int n) {
+  return l.item == first_vector + n && l.values.size() == 3000 && l.values[0] == n + 2999 &&
+         l.values[2999] == n;
+}
+/// The first ones one by one, and soon given back; the others are held.
+std::vector<outcome<lot>> turn_lots(verdict& v, pool& p) {
+  try {
+    for (int i = 0; i < dropped; ++i)
+      v.judge(1, 0, [&] { return is_turned(p.apply(turn, lot_of(p, i)), i); });
+    std::vector<lot> lots;
+    for (int i = dropped; i < vectored; ++i) lots.push_back(lot_of(p, i));
+    return p.try_map({.chunksize = 5}, turn, std::move(lots));
+  } catch (const pool_broken&) {
+    v.broken += vectored - dropped;
+    return {};
+  }
+}
+void judge_lots(verdict& v, std::vector<outcome<lot>>& all) {
+  for (std::size_t i = 0; i < all.size(); ++i)
+    v.judge(1, i, [&] { return is_turned(all[i].value(), dropped + static_cast<int>(i)); });
+}
 
 /// Workers come and leave while work goes on.
 void resize(pool& p, int processes) {
@@ -134,6 +179,9 @@ verdict load(pool& p) {
   verdict v;
   for (int i = 0; i < applies; ++i) v.judge(1, 0, [&] { return p.apply(number, i) == 3 * i; });
   resize(p, 3);
+
+  // Held until the end: by then the workers that wrote them are no more.
+  auto lots = turn_lots(v, p);
 
   std::vector<async_result<int>> running;
   for (int i = 0; i < burst; ++i) {
@@ -172,6 +220,7 @@ verdict load(pool& p) {
   } catch (const pool_broken&) {
     ++v.broken;
   }
+  judge_lots(v, lots);
   // A stream's end, or a pool that takes none: one failure stands for what was not submitted.
   if (v.broken != 0) v.broken = items - v.right - v.died - v.wrong;
   return v;
@@ -224,7 +273,8 @@ class pool_kill : public fork_test, public ::testing::WithParamInterface<start_m
     } else {
       EXPECT_EQ(v->broken, 0);
       // An item may be running at the steps of its own and while its reply grows; at no other.
-      const bool in_an_item = name.starts_with("task: ") || name.starts_with("worker: block ");
+      const bool in_an_item = name.starts_with("task: ") || name.starts_with("worker: block ") ||
+                              name.starts_with("worker: vector ");
       EXPECT_LE(v->died, in_an_item && step::fired() ? 1 : 0);
     }
   }
@@ -269,6 +319,10 @@ TEST_P(pool_kill, AtEachStep) {
                            "worker: block written, not named",
                            "worker: block named",
                            "worker: block given back by the parent",
+                           "worker: vector allocated",
+                           "worker: vector given, not answered",
+                           "worker: vector given back by the parent",
+                           "worker: vector of an earlier one left alone",
                            "worker: told to leave",
                            "worker: before the finalizer",
                            "worker: after the finalizer",

@@ -10,6 +10,7 @@
 //   5. pointers to functions, member functions and data members: their place in the program. Who
 //   calls one that a task returned trusts the task.
 //   6. aggregates, field by field: up to 24 fields, no base class; nothing to write
+//   7. procpool::shared_vector: where its elements lie, not they, wherever that can be (there)
 //
 // Anything else cannot be sent; procpool::sendable<T> says so without an error. std::shared_ptr is
 // among it: that two of them share would be lost. So is a type without a default constructor,
@@ -47,20 +48,14 @@
 #include "procpool/detail/code.h"
 #include "procpool/detail/fields.h"
 #include "procpool/detail/form.h"
+#include "procpool/detail/vector_codec.h"
 
 namespace procpool::detail {
 
 // ---- blocks -------------------------------------------------------------------------------------
 
-/// Messages are aligned to 16: a type that wants more is copied out of them, never viewed in place.
-inline constexpr std::size_t message_alignment = 16;
 template <class T>
 concept viewable = plain<T> && alignof(T) <= message_alignment;
-
-template <class T>
-inline constexpr std::size_t block_alignment = sizeof(T) == 1                   ? 1
-                                               : alignof(T) < message_alignment ? alignof(T)
-                                                                                : message_alignment;
 
 /// Their bytes. An empty object has none of its own: what lies there may be another field's.
 template <class T>
@@ -83,9 +78,6 @@ const std::byte* read_block(reader& in, std::size_t& n) {
   n = read_count(in, sizeof(T));
   in.align(block_alignment<T>);
   return in.take(n * sizeof(T));
-}
-inline bool aligned(const std::byte* at, std::size_t boundary) {
-  return reinterpret_cast<std::uintptr_t>(at) % boundary == 0;
 }
 
 // ---- bytes --------------------------------------------------------------------------------------
@@ -200,7 +192,9 @@ template <class T>
 void write_value(encoder& e, const T& value) {
   constexpr form how = form_of<T>;
   static_assert(how != form::none);
-  if constexpr (how == form::codec) {
+  if constexpr (how == form::apart) {
+    write_vector(e, value);
+  } else if constexpr (how == form::codec) {
     level deeper(e);
     write_by_cereal(e, value);
   } else if constexpr (how == form::bytes) {
@@ -297,7 +291,9 @@ template <class T>
 void read_value(decoder& d, T& value) {
   constexpr form how = form_of<T>;
   static_assert(how != form::none);
-  if constexpr (how == form::codec) {
+  if constexpr (how == form::apart) {
+    read_vector(d, value);
+  } else if constexpr (how == form::codec) {
     reader::level deeper(d.in);
     read_by_cereal(d, value, 1);
   } else if constexpr (how == form::bytes) {
@@ -421,21 +417,23 @@ void encode_view(writer& out, std::span<const T> view) {
   write_block(out, view.data(), view.size());
 }
 
-/// Appends the value; throws what its functions throw, and may then have appended a part.
+/// Appends the value; throws what its functions throw, and may then have appended a part. Unless
+/// copied, the shared_vectors in it may be empty then, in any case.
 template <class T>
-void encode(writer& out, const T& value) {
+void encode(writer& out, const T& value, passing how = passing::copied) {
   if constexpr (is_view<T>) {
     encode_view(out, std::span<const typename T::value_type>(value));
   } else {
-    encoder e(out);
+    encoder e(out, how);
     write_value(e, value);
   }
 }
 
 /// Reads what encode() wrote of the same T, or of a container with the same elements when T is a
-/// view: span<const E> or string_view, which then lie in the message.
+/// view: span<const E> or string_view, which then lie in the message. `lends`, `blocks`: see
+/// decoder.
 template <class T>
-T decode(reader& in) {
+T decode(reader& in, bool lends = false, result_blocks* blocks = nullptr) {
   if constexpr (is_view<T>) {
     using E = typename T::value_type;
     std::size_t n = 0;
@@ -446,7 +444,7 @@ T decode(reader& in) {
       for (const E& element : view) check_bytes(element);
     return view;
   } else {
-    decoder d(in);
+    decoder d(in, lends, blocks);
     return make_value<T>(d);
   }
 }

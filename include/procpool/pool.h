@@ -30,6 +30,7 @@
 #include "procpool/options.h"
 #include "procpool/result.h"
 #include "procpool/shared.h"
+#include "procpool/shared_vector.h"
 #include "procpool/stats.h"
 
 namespace procpool {
@@ -77,7 +78,7 @@ class pool {
   }
   template <class F, class... A>
   detail::apply_result<F, A...> apply(const task_options& options, F f, A&&... args) {
-    auto state = one<detail::apply_call<F, A...>>(true, options, f, args...);
+    auto state = one<detail::apply_call<F, A...>, detail::types<A...>>(true, options, f, args...);
     if constexpr (detail::apply_call<F, A...>::good)
       return state->take();
     else
@@ -94,7 +95,7 @@ class pool {
   template <class F, class... A>
   async_result<detail::apply_result<F, A...>> apply_async(const task_options& options, F f,
                                                           A&&... args) {
-    auto state = one<detail::apply_call<F, A...>>(false, options, f, args...);
+    auto state = one<detail::apply_call<F, A...>, detail::types<A...>>(false, options, f, args...);
     if constexpr (detail::apply_call<F, A...>::good)
       return {engine_, std::move(state)};
     else
@@ -115,7 +116,8 @@ class pool {
   template <class F, class... Rs>
   detail::many_results<detail::map_call<F, Rs...>> map(const task_options& options, F f,
                                                        Rs&&... ranges) {
-    auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
+    auto state =
+        run<false, detail::map_call<F, Rs...>, detail::types<Rs...>>(true, options, f, ranges...);
     if constexpr (detail::map_call<F, Rs...>::good)
       return state->take();
     else
@@ -132,7 +134,8 @@ class pool {
   template <class F, class... Rs>
   async_result<detail::many_results<detail::map_call<F, Rs...>>> map_async(
       const task_options& options, F f, Rs&&... ranges) {
-    auto state = run<false, detail::map_call<F, Rs...>>(false, options, f, ranges...);
+    auto state =
+        run<false, detail::map_call<F, Rs...>, detail::types<Rs...>>(false, options, f, ranges...);
     if constexpr (detail::map_call<F, Rs...>::good)
       return {engine_, std::move(state)};
     else
@@ -148,7 +151,7 @@ class pool {
   template <class F, class R>
   detail::many_results<detail::starmap_call<F, R>> starmap(const task_options& options, F f,
                                                            R&& tuples) {
-    auto state = run<true, detail::starmap_call<F, R>>(true, options, f, tuples);
+    auto state = run<true, detail::starmap_call<F, R>, detail::types<R>>(true, options, f, tuples);
     if constexpr (detail::starmap_call<F, R>::good)
       return state->take();
     else
@@ -163,7 +166,7 @@ class pool {
   template <class F, class R>
   async_result<detail::many_results<detail::starmap_call<F, R>>> starmap_async(
       const task_options& options, F f, R&& tuples) {
-    auto state = run<true, detail::starmap_call<F, R>>(false, options, f, tuples);
+    auto state = run<true, detail::starmap_call<F, R>, detail::types<R>>(false, options, f, tuples);
     if constexpr (detail::starmap_call<F, R>::good)
       return {engine_, std::move(state)};
     else
@@ -179,7 +182,8 @@ class pool {
   template <class F, class... Rs>
   std::vector<outcome<detail::map_result<F, Rs...>>> try_map(const task_options& options, F f,
                                                              Rs&&... ranges) {
-    auto state = run<false, detail::map_call<F, Rs...>>(true, options, f, ranges...);
+    auto state =
+        run<false, detail::map_call<F, Rs...>, detail::types<Rs...>>(true, options, f, ranges...);
     if constexpr (detail::map_call<F, Rs...>::good)
       return state->take_outcomes();
     else
@@ -242,6 +246,25 @@ class pool {
     engine_->withdraw(value.name_);
   }
 
+  /// Of a shared_vector that is given away: without any copy.
+  template <class T>
+  [[nodiscard]] shared<shared_vector<T>> share(shared_vector<T>&& value) {
+    auto made = detail::publish_given(*engine_, value);
+    shared<shared_vector<T>> handle(made->name());
+    engine_->keep(std::move(made));
+    return handle;
+  }
+
+  /// A vector of n elements in the pool's shared memory, which nobody has written to yet: fill it,
+  /// then pass it on as an rvalue, and no element is copied (shared_vector.h). Throws what share()
+  /// throws, std::bad_alloc when it is too large. n == 0: an empty vector, which needs no memory.
+  template <class T>
+  [[nodiscard]] shared_vector<T> allocate(std::size_t n) {
+    return detail::vector_access::make<T>(n, [&](std::size_t bytes) {
+      return detail::publish_vector(engine_, bytes, detail::vector_type<T>());
+    });
+  }
+
   // ---- the end
 
   /// No more tasks; workers leave when the queue is empty. Returns at once; again: nothing.
@@ -280,14 +303,15 @@ class pool {
   }
 
  private:
-  /// The state of one call, submitted; waited for when `wait`.
-  template <class Call, class F, class... A>
+  /// The state of one call, submitted; waited for when `wait`. Passed: types<A&&...>, as the user
+  /// passed them.
+  template <class Call, class Passed, class F, class... A>
   auto one(bool wait, const task_options& options, F& f, A&... args) {
     Call::require();
     if constexpr (Call::good) {
       using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::single<typename Call::result>>();
-      detail::one_call<shape, F, A...> input(f, args...);
+      detail::one_call<shape, F, Passed, A...> input(f, args...);
       detail::call_options o{.chunksize = 1,
                              .one_chunk = true,
                              .limits = &options,
@@ -303,14 +327,14 @@ class pool {
   }
 
   /// The state of a map, submitted; waited for when `wait`.
-  template <bool Star, class Call, class F, class... Rs>
+  template <bool Star, class Call, class Passed, class F, class... Rs>
   auto run(bool wait, const task_options& options, F& f, Rs&... ranges) {
     Call::require();
     if constexpr (Call::good) {
       using shape = typename detail::shape_of<Call>::type;
       auto state = std::make_shared<detail::many<typename Call::result>>();
       auto sent = detail::depart(*engine_, f);
-      detail::items<shape, Star, decltype(sent), Rs...> input(sent, ranges...);
+      detail::items<shape, Star, decltype(sent), Passed, Rs...> input(sent, ranges...);
       detail::call_options o{.chunksize = options.chunksize,
                              .fail_fast = options.fail_fast,
                              .limits = &options,
@@ -355,7 +379,7 @@ requires(!std::same_as<std::remove_cvref_t<F>, task>) task::task(F f, Args&&... 
     auto made = std::make_shared<detail::encoded_call>();
     made->entry = &shape::entry;
     detail::vector_writer out;
-    detail::one_call<shape, F, Args...> input(f, args...);
+    detail::one_call<shape, F, detail::types<Args...>, Args...> input(f, args...);
     input.head(out);
     out.align(detail::record_alignment);
     input.encode(out, 1);

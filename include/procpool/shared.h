@@ -20,8 +20,10 @@
 #include <vector>
 
 #include "procpool/codec.h"
+#include "procpool/detail/engine.h"
 #include "procpool/detail/published.h"
 #include "procpool/detail/type_name.h"
+#include "procpool/shared_vector.h"
 
 namespace procpool::detail {
 
@@ -87,6 +89,8 @@ requires(form_of<std::vector<E, Allocator>> == form::block)  // not of bool
 };
 template <mappable E>
 struct shared_form<std::span<const E>> : shared_elements<std::span<const E>, std::span<const E>> {};
+template <class E>
+struct shared_form<shared_vector<E>> : shared_elements<shared_vector<E>, std::span<const E>> {};
 template <class C, class Traits, class Allocator>
 struct shared_form<std::basic_string<C, Traits, Allocator>>
     : shared_elements<std::basic_string<C, Traits, Allocator>, std::basic_string_view<C, Traits>> {
@@ -107,6 +111,15 @@ void share(writer& out, const From& from) {
   }
 }
 
+/// A vector that is given away; of this pool's memory no copy is made.
+template <class T>
+std::shared_ptr<const published> publish_given(engine& e, shared_vector<T>& v) {
+  const shared_vector<T> given = std::move(v);
+  if (const vector_memory* memory = vector_access::memory(given); memory != nullptr)
+    if (auto value = memory->published_in(e)) return value;
+  return e.publish([&](writer& out) { share<shared_vector<T>>(out, given); }, vector_type<T>());
+}
+
 template <class View>
 struct arrow {
   View view;
@@ -121,9 +134,10 @@ namespace procpool {
 /// pool.unshare() or the pool's end. Nothing is owned: copy it as you like.
 ///
 /// In a task *h is a view straight into read-only memory that all workers have in common, for a
-/// vector, string or span of plain elements (std::span<const E>, std::string_view) and for any
-/// other plain T (const T&): no worker has a copy, and looking costs some nanoseconds. Of anything
-/// else a worker makes its own copy the first time (const T&). From any thread of a worker.
+/// vector, shared_vector, string or span of plain elements (std::span<const E>, std::string_view)
+/// and for any other plain T (const T&): no worker has a copy, and looking costs some nanoseconds.
+/// Of anything else a worker makes its own copy the first time (const T&). From any thread of a
+/// worker.
 ///
 /// Throws procpool::error when the value is not there (unshared, or of another pool),
 /// serialization_error when decoding it threw, std::logic_error outside a task.

@@ -14,8 +14,13 @@ thread_local context* of_thread = nullptr;
 }  // namespace
 
 context::context(std::uint32_t place, const std::atomic<std::uint32_t>& withdrawn,
-                 shared_values::finder find, std::atomic<std::uint32_t>* asked)
-    : worker(place), pid(::getpid()), stop(calls, asked), values(withdrawn, std::move(find)) {}
+                 shared_values::finder find, std::shared_ptr<detail::vector_store> store,
+                 std::atomic<std::uint32_t>* asked)
+    : worker(place),
+      pid(::getpid()),
+      stop(calls, asked),
+      values(withdrawn, std::move(find)),
+      vectors(std::move(store)) {}
 
 void context::keep(detail::kept_result made) noexcept {
   if (made.type == nullptr) return;

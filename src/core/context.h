@@ -8,18 +8,21 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "core/call_count.h"
 #include "core/shared_values.h"
 #include "core/stop_request.h"
 #include "procpool/detail/batch.h"
+#include "procpool/detail/vector_memory.h"
 
 namespace procpool::core {
 
 struct context {
   /// In the process that is to run the tasks.
   context(std::uint32_t place, const std::atomic<std::uint32_t>& withdrawn,
-          shared_values::finder find, std::atomic<std::uint32_t>* asked = nullptr);
+          shared_values::finder find, std::shared_ptr<detail::vector_store> store,
+          std::atomic<std::uint32_t>* asked = nullptr);
 
   /// The initializer's result, from when it has returned until drop_state(). From any thread.
   [[nodiscard]] const detail::kept_result* state() const noexcept {
@@ -33,6 +36,7 @@ struct context {
   call_count calls;
   stop_request stop;     ///< of the item that runs
   shared_values values;  ///< what the pool has published
+  const std::shared_ptr<detail::vector_store> vectors;
 
  private:
   detail::kept_result kept_;

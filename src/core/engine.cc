@@ -488,7 +488,9 @@ std::shared_ptr<const detail::published> engine::publish(const detail::published
 }
 
 void engine::keep(std::shared_ptr<const detail::published> value) {
+  check_process();
   guard l(*this);
+  if (state_ != state::running) refuse();
   publications_.keep(std::move(value));
 }
 

@@ -14,6 +14,10 @@
 
 #include "procpool/error.h"
 
+namespace procpool::detail {
+class result_blocks;
+}
+
 namespace procpool::core {
 
 using worker_id = std::uint32_t;
@@ -43,6 +47,7 @@ struct task_reply {
   std::span<const std::byte> bytes;
   std::uint64_t nanoseconds = 0;
   int pid = 0;
+  detail::result_blocks* blocks = nullptr;  ///< where vectors in it lie
 };
 
 /// The task ran as far as it will in this worker: to its end, or to where the worker retires or

@@ -157,7 +157,7 @@ void in_process_backend::run(const pending& p) {
   context_.values.tidy();
   auto begun = clock::now();
   context_scope here(context_);
-  local_run run(p.message.parcel, p.message.first, p.kept);
+  local_run run(p.message.parcel, p.message.first, p.kept, nullptr, context_.vectors.get());
   {
     call_count::task counted(context_.calls, run.progress());
     p.message.entry->run(run);
@@ -170,8 +170,9 @@ void in_process_backend::run(const pending& p) {
   r.pid = ::getpid();
   std::lock_guard hold(mutex_);
   r.ticket = tickets_++;
-  auto& bytes = replies_[r.ticket] = run.take_reply();
-  r.bytes = bytes;
+  kept_reply& kept = replies_[r.ticket] = {run.take_reply(), run.take_vectors()};
+  r.bytes = kept.bytes;
+  r.blocks = kept.vectors.get();
   r.count = p.kept;
   events_.emplace_back(task_finished{r, false});
 }

@@ -17,6 +17,7 @@
 
 #include "core/backend.h"
 #include "core/context.h"
+#include "core/heap_vectors.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
@@ -85,7 +86,8 @@ class in_process_backend final : public backend {
   std::shared_ptr<const detail::encoded_call> initializer_;
   std::shared_ptr<const detail::encoded_call> finalizer_;
   std::atomic<std::uint32_t> withdrawn_{0};
-  context context_{0, withdrawn_, [this](std::uint64_t place) { return block_at(place); }};
+  context context_{0, withdrawn_, [this](std::uint64_t place) { return block_at(place); },
+                   std::make_shared<heap_vectors>()};
   mutable std::mutex mutex_;
   // Guarded by mutex_: wait() runs without the engine's lock.
   std::unordered_map<std::uint64_t, block> blocks_;  // by place
@@ -97,7 +99,11 @@ class in_process_backend final : public backend {
   int running_ = 0;       // tasks, one inside the other: a task may wait for another
   std::deque<pending> queue_;
   std::vector<event> events_;
-  std::unordered_map<std::uint32_t, std::vector<std::byte>> replies_;  // by ticket
+  struct kept_reply {
+    std::vector<std::byte> bytes;
+    std::unique_ptr<given_vectors> vectors;
+  };
+  std::unordered_map<std::uint32_t, kept_reply> replies_;  // by ticket
   std::uint32_t tickets_ = 0;
 };
 

@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "core/heap_vectors.h"
 #include "procpool/detail/batch.h"
 
 namespace procpool::core {
@@ -14,7 +16,8 @@ namespace procpool::core {
 class local_run final : public detail::task_run {
  public:
   local_run(std::span<const std::byte> parcel, std::uint32_t first, std::uint32_t count,
-            detail::kept_result* keep_in = nullptr) {
+            detail::kept_result* keep_in = nullptr, const void* home = nullptr)
+      : reply_(home) {
     kept_ = keep_in;
     parcel_ = parcel;
     first_ = first;
@@ -32,9 +35,10 @@ class local_run final : public detail::task_run {
   }
   [[nodiscard]] std::uint32_t done() const noexcept { return progress_word_.load() / 2; }
   std::vector<std::byte> take_reply() { return reply_.take(); }
+  std::unique_ptr<given_vectors> take_vectors() noexcept { return reply_.take_vectors(); }
 
  private:
-  detail::vector_writer reply_;
+  local_reply reply_;
   std::atomic<std::uint32_t> progress_word_{0};
   std::atomic<std::uint64_t> written_word_{0};
   bool claimed_ = false;

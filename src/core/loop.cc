@@ -232,7 +232,7 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
   d.call = t.call;
   d.batch = calls_[t.call].batch;
   d.dropped = calls_[t.call].dropped;
-  d.reply = {t.first, r.count, done, r.bytes, r.nanoseconds, r.pid};
+  d.reply = {t.first, r.count, done, r.bytes, r.nanoseconds, r.pid, r.blocks};
   d.worker = r.worker;
   d.ticket = r.ticket;
   d.answered = answered;

@@ -54,7 +54,9 @@ class parcel {
 class parcel_writer final : public detail::writer {
  public:
   explicit parcel_writer(parcel& p) noexcept
-      : writer(p.small_.data(), p.small_.size()), parcel_(p) {}
+      : writer(p.small_.data(), p.small_.size()), parcel_(p) {
+    home_ = &p.backend_;
+  }
   void finish() noexcept {
     parcel_.data_ = data_;
     parcel_.size_ = size_;

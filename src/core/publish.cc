@@ -45,7 +45,7 @@ class in_block final : public detail::published {
  public:
   in_block(backend& b, const std::function<bool()>& own_process, block_writer& from,
            const detail::published_name& name) noexcept
-      : published(name), backend_(b), own_process_(own_process), block_(from.take()) {}
+      : published(name, &b), backend_(b), own_process_(own_process), block_(from.take()) {}
   in_block(const in_block&) = delete;
   in_block& operator=(const in_block&) = delete;
   ~in_block() override {

@@ -77,7 +77,7 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
       [parcels = memory.parcels()](std::uint64_t at) {
         return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
       },
-      &own.asked);
+      half.vectors(), &own.asked);
   core::enter_worker(here);
   if (options.crash_traces) {
     note_crashes(own.last, reinterpret_cast<const void*>(&core::work));

@@ -2,6 +2,7 @@
 #include "local/local_backend.h"
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
@@ -20,7 +21,8 @@ using stage = supervisor::stage;
 
 local_backend::local_backend(std::uint32_t workers, start_method method,
                              const child_options& options)
-    : memory_(std::make_unique<shm::segment>(workers)),
+    : memory_(std::make_shared<shm::segment>(workers)),
+      mark_(std::make_shared<base::process_mark>()),
       places_(core::most_processes),
       can_hold_(sys::membarrier() == 0),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
@@ -29,6 +31,7 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
   supervisor_ = std::make_unique<supervisor>(*zygote_, options.initializer != nullptr,
                                              [this](std::uint32_t w, bool suspicious) {
                                                places_[w]->channel.prepare(suspicious);
+                                               places_[w]->held->starting();
                                                if (w >= top_) top_ = w + 1;
                                                return places_[w]->bell.get();
                                              });
@@ -38,8 +41,11 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
   supervisor_->fill();
 }
 
-local_backend::place::place(const shm::segment& memory, std::uint32_t worker)
-    : channel(memory.head(), memory.window_of(worker), memory.results_size()),
+local_backend::place::place(const std::shared_ptr<shm::segment>& memory,
+                            std::shared_ptr<const base::process_mark> mark, std::uint32_t worker)
+    : channel(memory->head(), memory->window_of(worker), memory->results_size()),
+      held(std::make_shared<shm::held_blocks>(memory, std::move(mark), memory->window_of(worker),
+                                              memory->results_size())),
       bell(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
 std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
@@ -59,7 +65,15 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
   return std::make_unique<process::zygote_client>(memory);
 }
 
-local_backend::~local_backend() = default;
+// Vectors that are still held keep the pool's memory; but nothing of it that is not theirs.
+local_backend::~local_backend() {
+  if (!mark_->here()) return;
+  const auto held = [](const auto& p) { return p != nullptr && !p->held->empty(); };
+  if (std::ranges::none_of(places_, held)) return;
+  sys::madvise(memory_->parcels().data(), memory_->parcels().size(), MADV_REMOVE);
+  for (const auto& p : places_)
+    if (p != nullptr) p->held->ended(0);
+}
 
 // All of them or none; but the memory stays.
 void local_backend::grow(std::uint32_t workers) {
@@ -69,7 +83,7 @@ void local_backend::grow(std::uint32_t workers) {
     memory_->grow(workers);
     to_wake_.reserve(workers);
     for (std::uint32_t w = before; w < workers; ++w) {
-      places_[w] = std::make_unique<place>(*memory_, w);
+      places_[w] = std::make_unique<place>(memory_, mark_, w);
       bell_->add(places_[w]->bell);
     }
     supervisor_->grow(workers);
@@ -225,8 +239,15 @@ std::optional<core::at_hand> local_backend::hold(core::worker_id worker) {
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
   const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
-  return {worker, a.index, s.task,        s.count,
-          a.done, a.bytes, a.nanoseconds, supervisor_->pid_of(worker)};
+  return {worker,
+          a.index,
+          s.task,
+          s.count,
+          a.done,
+          a.bytes,
+          a.nanoseconds,
+          supervisor_->pid_of(worker),
+          places_[worker]->held.get()};
 }
 
 void local_backend::poll(std::vector<core::event>& to) {
@@ -290,6 +311,7 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
       if (state == shm::worker_state::failed)
         cause = detail::decode_error(p.channel.failure(), how.pid);
       supervisor_->failed_to_start(e.worker, how, std::move(cause));
+      p.held->ended(shm::arena::most_warm);
       supervisor_->bury(e.worker);
       return;
     }
@@ -326,6 +348,7 @@ void local_backend::release(core::worker_id worker, std::uint32_t ticket) {
 void local_backend::bury(core::worker_id worker) {
   for (sent& s : places_[worker]->slots) free_copy(s);
   places_[worker]->channel.silence();
+  places_[worker]->held->ended(shm::arena::most_warm);
   supervisor_->bury(worker);
   while (top_ != 0 && supervisor_->stage_of(top_ - 1) == stage::empty) --top_;
 }

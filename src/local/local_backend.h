@@ -16,6 +16,7 @@
 #include "base/cgroup.h"
 #include "base/entry.h"
 #include "base/fd.h"
+#include "base/process_mark.h"
 #include "core/backend.h"
 #include "local/bell.h"
 #include "local/child.h"
@@ -24,6 +25,7 @@
 #include "procpool/options.h"
 #include "shm/arena.h"
 #include "shm/channel.h"
+#include "shm/held_blocks.h"
 #include "shm/segment.h"
 
 namespace procpool::local {
@@ -92,8 +94,10 @@ class local_backend final : public core::backend {
         copy;  // of a parcel that is too large for the slot, and lies in no block of its own
   };
   struct place {
-    place(const shm::segment& memory, std::uint32_t worker);
+    place(const std::shared_ptr<shm::segment>& memory,
+          std::shared_ptr<const base::process_mark> mark, std::uint32_t worker);
     shm::parent_half channel;
+    std::shared_ptr<shm::held_blocks> held;
     base::fd bell;  // an eventfd, by which the worker wakes the parent
     std::array<sent, shm::ring_slots> slots;
     bool to_wake = false;
@@ -122,7 +126,8 @@ class local_backend final : public core::backend {
   void free_copy(sent& s) noexcept;
   [[nodiscard]] bool find(core::worker_id worker, core::task_id task, std::uint32_t& index) const;
 
-  std::unique_ptr<shm::segment> memory_;
+  std::shared_ptr<shm::segment> memory_;  // the vectors have it too that the user still holds
+  std::shared_ptr<const base::process_mark> mark_;
   std::unique_ptr<process::zygote_client> zygote_;
   std::unique_ptr<bell> bell_;
   std::vector<std::unique_ptr<place>> places_;  // of all that there could be

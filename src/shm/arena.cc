@@ -56,6 +56,28 @@ bool arena::split_from_cold(unsigned order, std::uint64_t& at) {
   return true;
 }
 
+bool arena::reserve(std::byte* block, std::size_t size) {
+  const unsigned order = order_of(size);
+  const auto at = static_cast<std::uint64_t>(block - base_);
+  if (order > top_ || at % (std::uint64_t{1} << order) != 0) return false;
+  const auto around = [at](unsigned o) { return at & ~((std::uint64_t{1} << o) - 1); };
+  cool_down();
+  unsigned from = order;
+  while (from <= top_ && !cold_[from].contains(around(from))) ++from;
+  if (from > top_) return false;
+  // The halves that are left over on the way down; noted first, as above.
+  unsigned noted = order;
+  try {
+    for (; noted < from; ++noted) cold_[noted].insert(around(noted) ^ (std::uint64_t{1} << noted));
+  } catch (...) {
+    while (noted-- > order) cold_[noted].erase(around(noted) ^ (std::uint64_t{1} << noted));
+    throw;
+  }
+  cold_[from].erase(around(from));
+  in_use_ += std::size_t{1} << order;
+  return true;
+}
+
 void arena::free(std::byte* block, std::size_t size) noexcept {
   unsigned order = order_of(size);
   std::size_t bytes = std::size_t{1} << order;

@@ -24,6 +24,9 @@ class arena {
 
   /// A block of at least `size` bytes, page-aligned, contents unspecified. Throws std::bad_alloc.
   std::byte* allocate(std::size_t size);
+  /// The very block at `block`, as if allocate() had given it out. False: it is not free, or no
+  /// block of that size can lie there. Throws std::bad_alloc.
+  bool reserve(std::byte* block, std::size_t size);
   /// `size` as it was asked for.
   void free(std::byte* block, std::size_t size) noexcept;
   /// The bytes a block of this size really has.

@@ -250,8 +250,8 @@ void parent_half::silence() noexcept {
 worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
     : head_(head),
       window_(own),
-      results_(reinterpret_cast<std::byte*>(&own) + results_at),
-      arena_(results_, results_size),
+      results_at_(reinterpret_cast<std::byte*>(&own) + results_at),
+      results_(std::make_shared<own_results>(own, results_at_, results_size)),
       wake_parent_(wake_parent),
       at_(own.start),
       out_(*this),
@@ -290,6 +290,7 @@ void worker_half::wait_for_task() {
     PROCPOOL_STEP("worker: about to sleep");
     if (window_.gate.load(std::memory_order_relaxed) != 0)
       PROCPOOL_STEP("worker: waits behind the gate");
+    results_->tidy();
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
@@ -366,7 +367,7 @@ bool worker_half::answer(bool retires) {
   retires = retires || (run_.claimed != 0 && has_too_much(now));
   reply_slot& r = window_.replies[at_ % ring_slots];
   if (std::size_t size = out_.block_size(); size != 0)
-    held_.push_back({at_, results_ + r.place.load(std::memory_order_relaxed), size});
+    held_.push_back({at_, results_at_ + r.place.load(std::memory_order_relaxed), size});
   const auto ending = retires          ? reply_ending::retires
                       : run_.stopped() ? reply_ending::stopped
                                        : reply_ending::whole;
@@ -387,6 +388,7 @@ bool worker_half::answer(bool retires) {
     sys::write(wake_parent_, &one, sizeof one);
     PROCPOOL_STEP("worker: parent woken");
   }
+  results_->answered(at_ - 1);
   return retires;
 }
 
@@ -396,7 +398,7 @@ void worker_half::free_released() noexcept {
         lap_of(h.index))
       return false;
     PROCPOOL_STEP("worker: block given back by the parent");
-    arena_.free(h.block, h.size);
+    results_->free_block(h.block, h.size);
     return true;
   });
 }
@@ -413,14 +415,14 @@ void worker_half::reply_writer::start(reply_slot& slot) noexcept {
 void worker_half::reply_writer::grow(std::size_t more) {
   owner_.free_released();
   std::size_t wanted = std::max(size_ + more, in_block_ ? capacity_ * 2 : size_ + more);
-  std::byte* block = owner_.arena_.allocate(wanted);
+  std::byte* block = owner_.results_->allocate_block(wanted);
   PROCPOOL_STEP("worker: block allocated");
   if (size_ != 0) std::memcpy(block, data_, size_);
   PROCPOOL_STEP("worker: block written, not named");
-  slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_),
+  slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_at_),
                      std::memory_order_release);
   PROCPOOL_STEP("worker: block named");
-  if (in_block_) owner_.arena_.free(data_, capacity_);
+  if (in_block_) owner_.results_->free_block(data_, capacity_);
   data_ = block;
   capacity_ = arena::capacity(wanted);
   in_block_ = true;

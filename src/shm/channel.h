@@ -20,8 +20,8 @@
 
 #include "base/memory_watch.h"
 #include "procpool/detail/batch.h"
-#include "shm/arena.h"
 #include "shm/layout.h"
+#include "shm/own_results.h"
 #include "shm/ring.h"
 #include "shm/spin.h"
 
@@ -182,6 +182,9 @@ class worker_half {
   /// From now on claims nothing, after the first item, while this process has too much memory.
   void watch(std::unique_ptr<base::memory_watch> memory) noexcept { memory_ = std::move(memory); }
 
+  /// Where this worker's vectors lie.
+  [[nodiscard]] std::shared_ptr<detail::vector_store> vectors() const noexcept { return results_; }
+
   /// The initializer is done; or it failed, and the reason stands in failure().
   void report(worker_state state);
   detail::writer& failure();
@@ -190,7 +193,13 @@ class worker_half {
   /// Appends to a reply: in the slot first, in a block of the results once it outgrows that.
   class reply_writer final : public detail::writer {
    public:
-    explicit reply_writer(worker_half& owner) noexcept : writer(nullptr, 0), owner_(owner) {}
+    explicit reply_writer(worker_half& owner) noexcept : writer(nullptr, 0), owner_(owner) {
+      home_ = owner.results_->home();
+    }
+    std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
+      owner_.results_->give(*what);
+      return 0;
+    }
     void start(reply_slot& slot) noexcept;
     [[nodiscard]] std::size_t block_size() const noexcept { return in_block_ ? capacity_ : 0; }
 
@@ -225,8 +234,8 @@ class worker_half {
 
   const header& head_;
   window& window_;
-  std::byte* results_;
-  arena arena_;
+  std::byte* results_at_;
+  std::shared_ptr<own_results> results_;
   int wake_parent_;
   std::uint32_t at_;  // ring index of the task at hand, or of the next
   std::uint32_t rung_ = 0;

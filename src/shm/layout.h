@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 4;
+inline constexpr std::uint32_t version = 5;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -102,6 +102,25 @@ struct reply_slot {
 };
 static_assert(sizeof(reply_slot) == slot_size && offsetof(reply_slot, bytes) == slot_head);
 
+/// The head of a vector's block in a window's results; its elements follow. Both sides write it,
+/// and the parent believes none of it.
+struct vector_head {
+  std::atomic<std::uint32_t> state;  // vector_state
+  std::uint32_t reserved;
+  std::uint64_t size;  // of the whole block; this and next: by the parent, for the worker to come
+  std::uint64_t next;  // as window::held
+};
+inline constexpr std::size_t vector_head_size = 64;
+inline constexpr std::size_t vector_alignment = 4096;
+static_assert(sizeof(vector_head) == 24);
+
+enum class vector_state : std::uint32_t {
+  own,    ///< the worker's; or the parent has not looked at it, and never will once it has
+          ///< released the reply
+  taken,  ///< the parent holds it
+  free,   ///< and does so no more
+};
+
 struct window {
   /// The worker sleeps on this futex word; the parent adds 1 and wakes.
   alignas(64) std::atomic<std::uint32_t> bell;
@@ -115,6 +134,11 @@ struct window {
   std::atomic<std::uint32_t> gate;
   /// Written by the parent, and a futex word: odd while what runs is asked to stop.
   std::atomic<std::uint32_t> asked;
+  /// Vectors that the parent has freed, counted.
+  std::atomic<std::uint32_t> dropped;
+  /// For the worker that is being started: the place of the first vector that the parent holds,
+  /// plus one; 0: it holds none.
+  std::uint64_t held;
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
   alignas(64) crash last;  // the worker's last words

@@ -44,18 +44,30 @@ inline std::size_t read_count(reader& in, std::size_t least) {
 
 class output_archive;
 class input_archive;
+class result_blocks;
+
+/// What becomes of the shared_vectors in a value that is written.
+enum class passing {
+  copied,    ///< it stays whole: their elements are copied into the message
+  moved,     ///< an argument that nobody wants any more: those of this pool are only named
+  returned,  ///< a result: all are named
+};
 
 /// What is kept while one value, with all that is nested in it, is written. The archive is made
 /// when the first value in it needs one: most need none, and it costs more than they do.
 struct encoder {
-  explicit encoder(writer& w) : out(w) {}
+  explicit encoder(writer& w, passing h = passing::copied) : out(w), how(h) {}
   writer& out;
+  const passing how;
   output_archive* archive = nullptr;
   int depth = 0;
 };
 struct decoder {
-  explicit decoder(reader& r) : in(r) {}
+  explicit decoder(reader& r, bool lend = false, result_blocks* b = nullptr)
+      : in(r), lends(lend), blocks(b) {}
   reader& in;
+  const bool lends;             // shared_vectors look at what is there; else they get their own
+  result_blocks* const blocks;  // of a reply: what its shared_vectors lie in
   input_archive* archive = nullptr;
 };
 

@@ -24,6 +24,7 @@
 namespace procpool::detail {
 
 struct access;  // what the headers may reach of one another
+class result_blocks;
 
 // ---- in the worker ------------------------------------------------------------------------------
 
@@ -146,8 +147,9 @@ struct reply {
   std::uint32_t count = 0;  ///< items the fixed part has room for
   std::uint32_t done = 0;   ///< items that ran to their end
   std::span<const std::byte> bytes;
-  std::uint64_t nanoseconds = 0;  ///< the worker was busy with them
-  int pid = 0;                    ///< who wrote it
+  std::uint64_t nanoseconds = 0;    ///< the worker was busy with them
+  int pid = 0;                      ///< who wrote it
+  result_blocks* blocks = nullptr;  ///< where vectors in it lie (vector_memory.h)
 };
 
 /// Walks the records of a reply, in order, each checked against the bytes that are left.

@@ -55,6 +55,10 @@ class writer {
   /// Takes back everything after the first n bytes.
   void truncate(std::size_t n) noexcept { size_ = n; }
 
+  /// Whose memory is seen by whoever reads the message: what lies there (vector_memory::home) needs
+  /// not be written but named, and attached. Null: nobody's.
+  [[nodiscard]] const void* home() const noexcept { return home_; }
+
   /// Keeps `what` with the message, and returns its number there. Throws serialization_error where
   /// a message is bytes and nothing else.
   virtual std::size_t attach(std::shared_ptr<const attachment> what);
@@ -68,6 +72,7 @@ class writer {
   std::byte* data_;
   std::size_t size_ = 0;
   std::size_t capacity_;
+  const void* home_ = nullptr;
 };
 
 /// So much memory comes from a mapping of its own, which goes when it is freed (mallopt(3),

@@ -62,6 +62,7 @@ concept text = std::same_as<T, std::string> || std::same_as<T, std::string_view>
 template <class View, class A>
 concept viewed_as = (std::same_as<View, std::string_view> && text<std::decay_t<A>>) ||
                     (!std::same_as<View, std::string_view> && is_view<View> &&
+                     !is_shared_vector<std::remove_cvref_t<A>> &&
                      requires(const std::remove_cvref_t<A>& a) {
                        { std::data(a) } -> std::convertible_to<const typename View::value_type*>;
                        { *std::data(a) } -> std::same_as<const typename View::value_type&>;
@@ -89,9 +90,23 @@ template <class F, class... A>
 using argument_types =
     typename arguments<std::decay_t<F>, std::index_sequence_for<A...>, A...>::type;
 
+/// F only looks at its argument I, as it is declared: const&, or a view. A shared_vector in it
+/// needs no memory of its own then.
+template <class F, std::size_t I>
+inline constexpr bool only_looks =
+    is_view<parameter<F, I>> ||
+    (std::is_lvalue_reference_v<declared_parameter<F, I>> &&
+     std::is_const_v<std::remove_reference_t<declared_parameter<F, I>>>);
+
+/// How an argument is passed on that was passed as an A, as a forwarding reference has it.
+template <class A>
+inline constexpr passing passing_of =
+    std::is_lvalue_reference_v<A> || std::is_const_v<std::remove_reference_t<A>> ? passing::copied
+                                                                                 : passing::moved;
+
 /// Writes what decode<To> reads.
 template <class To, class From>
-void encode_argument(writer& out, const From& from) {
+void encode_argument(writer& out, const From& from, passing how = passing::copied) {
   using D = std::decay_t<From>;
   if constexpr (std::same_as<D, const char*> || std::same_as<D, char*>) {
     const char* s = from;
@@ -103,7 +118,7 @@ void encode_argument(writer& out, const From& from) {
   } else if constexpr (std::same_as<D, std::string_view>) {
     encode(out, from);
   } else if constexpr (std::same_as<To, From>) {
-    encode(out, from);
+    encode(out, from, how);
   } else {
     encode<To>(out, static_cast<To>(from));
   }

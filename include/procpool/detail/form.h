@@ -28,6 +28,9 @@
 
 namespace procpool {
 
+template <class T>
+class shared_vector;
+
 /// The user's word that T's bytes mean the same in another process:
 ///
 ///     template <> struct procpool::enable_bytes<my_type> : std::true_type {};
@@ -138,10 +141,16 @@ consteval bool is_picky() {
     return false;
 }
 
+template <class T>
+inline constexpr bool is_shared_vector = false;
+template <class T>
+inline constexpr bool is_shared_vector<shared_vector<T>> = true;
+
 // ---- forms --------------------------------------------------------------------------------------
 
 enum class form {
   none,      ///< cannot be sent
+  apart,     ///< shared_vector: where its elements lie
   codec,     ///< the user's cereal functions
   bytes,     ///< as it lies in memory
   block,     ///< a contiguous container of plain elements: a count and one block
@@ -250,6 +259,8 @@ template <class T>
 consteval form find_form() {
   if constexpr (!std::is_object_v<T> || !std::same_as<T, std::remove_cv_t<T>>)
     return form::none;
+  else if constexpr (is_shared_vector<T>)
+    return form::apart;
   else if constexpr (user_codec<T>)
     return form::codec;
   else if constexpr (plain<T>)

@@ -16,14 +16,14 @@
 
 namespace procpool::detail {
 
-/// apply: one item. Refers to its arguments.
-template <class I, class F, class... A>
+/// apply: one item. Refers to its arguments, which were passed as P.
+template <class I, class F, class P, class... A>
 class one_call final : public source {
  public:
   explicit one_call(const F& f, const A&... args) : f_(f), args_(args...) {}
   void head(writer& out) override { encode_callable(out, f_); }
   std::size_t encode(writer& out, std::size_t) override {
-    std::apply([&](const A&... a) { I::put(out, a...); }, args_);
+    std::apply([&](const A&... a) { I::put(out, P{}, a...); }, args_);
     return 1;
   }
   [[nodiscard]] std::size_t expected() const override { return 1; }
@@ -102,9 +102,19 @@ class resumable : public source {
   bool item_failed_ = false;
 };
 
-/// map: I's item for each element of the ranges. Star: elements are tuples to be unpacked.
-template <class I, bool Star, class F, class... Rs>
-class items final : public resumable {
+/// What an element is passed as, that is an E in a range which was passed as an R: a container that
+/// nobody wants any more gives its elements away.
+template <class R, class E>
+using passed_element =
+    std::conditional_t<!std::is_lvalue_reference_v<R> && !std::ranges::view<std::remove_cvref_t<R>>,
+                       std::remove_reference_t<E>, E>;
+
+template <class I, bool Star, class F, class P, class... Rs>
+class items;
+/// map: I's item for each element of the ranges, which were passed as P. Star: elements are tuples
+/// to be unpacked.
+template <class I, bool Star, class F, class... P, class... Rs>
+class items<I, Star, F, types<P...>, Rs...> final : public resumable {
  public:
   items(const F& f, Rs&... ranges) : f_(f), input_(ranges...) {}
 
@@ -121,7 +131,7 @@ class items final : public resumable {
     } else {
       while (appended_ < most && input_.next([&](auto&&... elements) {
         item_failed_ = true;
-        put(out, elements...);
+        put(out, types<passed_element<P, decltype(elements)>...>{}, elements...);
         item_failed_ = false;
       }))
         ++appended_;
@@ -143,12 +153,13 @@ class items final : public resumable {
         return false;
     }
   }
-  template <class... E>
-  static void put(writer& out, const E&... elements) {
+  template <class... As, class... E>
+  static void put(writer& out, [[maybe_unused]] types<As...> as, const E&... elements) {
     if constexpr (Star)
-      (std::apply([&](const auto&... parts) { I::put(out, parts...); }, elements), ...);
+      (std::apply([&](const auto&... parts) { I::put(out, unpack<As>(), parts...); }, elements),
+       ...);
     else
-      I::put(out, elements...);
+      I::put(out, as, elements...);
   }
 
   const F& f_;

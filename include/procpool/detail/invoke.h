@@ -96,9 +96,9 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       return false;
   }
 
-  /// Appends one item. When it throws, `out` is as before.
-  template <class... A>
-  static void put(writer & out, const A&... args) {
+  /// Appends one item, of arguments that were passed as P. When it throws, `out` is as before.
+  template <class... P, class... A>
+  static void put(writer & out, types<P...>, const A&... args) {
     if constexpr (packed_arguments) {
       std::byte* at = out.extend(argument_stride());
       put_packed(at, std::index_sequence_for<W...>{}, args...);
@@ -106,7 +106,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
       std::size_t before = out.size();
       try {
         std::size_t record = open_record(out, 0, record_kind::value);
-        (encode_argument<W>(out, args), ...);
+        (encode_argument<W>(out, args, passing_of<P>), ...);
         close_record(out, record);
       } catch (...) {
         out.truncate(before);
@@ -182,7 +182,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
           if (!task.starts(k)) return;
           one_item(task, k, f, [&] {
             reader item = next_record(in);
-            return std::tuple<W...>{decode<W>(item)...};
+            return unpack(item, places{});
           });
         }
       }
@@ -196,6 +196,11 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
                                         std::index_sequence<I...>) {
     [[maybe_unused]] constexpr auto where = packed::compute();
     return std::tuple<W...>{make_from_bytes<W>(at + where.at[I])...};
+  }
+
+  template <std::size_t... I>
+  static std::tuple<W...> unpack([[maybe_unused]] reader & item, std::index_sequence<I...>) {
+    return std::tuple<W...>{decode<W>(item, only_looks<F, I>)...};
   }
 
   static reader next_record(reader & in) {
@@ -250,7 +255,7 @@ struct [[gnu::visibility("hidden")]] invocation<F, std::tuple<W...>, R> {
           std::memcpy(task.out().data() + k * sizeof(R), &result, sizeof(R));
         } else {
           std::size_t record = open_record(task.out(), k, record_kind::value);
-          encode(task.out(), result);
+          encode(task.out(), result, passing::returned);
           close_record(task.out(), record);
         }
       }

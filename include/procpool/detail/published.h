@@ -33,12 +33,16 @@ inline constexpr std::size_t published_alignment = 64;
 class published : public attachment {
  public:
   [[nodiscard]] const published_name& name() const noexcept { return name_; }
+  /// As writer::home: of the messages that may name it.
+  [[nodiscard]] const void* home() const noexcept { return home_; }
 
  protected:
-  explicit published(const published_name& name) noexcept : name_(name) {}
+  explicit published(const published_name& name, const void* home = nullptr) noexcept
+      : name_(name), home_(home) {}
 
  private:
   published_name name_;
+  const void* home_;
 };
 
 /// Writes a value's bytes, once, on the calling thread.

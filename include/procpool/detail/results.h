@@ -32,10 +32,10 @@ consteval std::size_t stride_of() {
 
 /// A value record's value; whatever its codec throws becomes the item's error.
 template <class R>
-outcome<R> decode_value(std::span<const std::byte> bytes) noexcept {
+outcome<R> decode_value(std::span<const std::byte> bytes, result_blocks* blocks) noexcept {
   try {
     reader in(bytes.data(), bytes.size());
-    return outcome<R>(decode<R>(in));
+    return outcome<R>(decode<R>(in, false, blocks));
   } catch (const serialization_error&) {
     return outcome<R>(std::current_exception());
   } catch (...) {
@@ -81,7 +81,7 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
       if (record.kind == record_kind::error) {
         fail(decode_error(record.bytes, r.pid));
       } else if constexpr (!fixed<R>) {
-        outcome<R> o = decode_value<R>(record.bytes);
+        outcome<R> o = decode_value<R>(record.bytes, r.blocks);
         if (!o) ++failed;
         set(next++, std::move(o));
       } else {

@@ -73,16 +73,18 @@ template <std::size_t I, class First, class... Rest>
 requires(I > 0) struct type_at<I, types<First, Rest...>> : type_at<I - 1, types<Rest...>> {
 };
 
-/// What F declares for its argument I, without const and reference; void when that cannot be told.
 template <class F, std::size_t I>
 consteval auto find_parameter() {
   if constexpr (signature<F>::known)
-    return std::type_identity<
-        std::remove_cvref_t<typename type_at<I, typename signature<F>::parameters>::type>>{};
+    return std::type_identity<typename type_at<I, typename signature<F>::parameters>::type>{};
   else
     return std::type_identity<void>{};
 }
+/// What F declares for its argument I; void when that cannot be told.
 template <class F, std::size_t I>
-using parameter = typename decltype(find_parameter<F, I>())::type;
+using declared_parameter = typename decltype(find_parameter<F, I>())::type;
+/// The same without const and reference.
+template <class F, std::size_t I>
+using parameter = std::remove_cvref_t<declared_parameter<F, I>>;
 
 }  // namespace procpool::detail

@@ -250,7 +250,7 @@ class [[gnu::visibility("hidden")]] typed_stream final : public stream<typename 
   }
 
  private:
-  using items_type = items<I, false, F, std::remove_reference_t<Rs>...>;
+  using items_type = items<I, false, F, types<Rs...>, std::remove_reference_t<Rs>...>;
 
   std::size_t submit(const std::shared_ptr<many<typename I::result>>& call,
                      const call_options& options) override {
