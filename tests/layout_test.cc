@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 4);
+static_assert(version == 5);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -48,6 +48,7 @@ static_assert(offsetof(task_slot, count) == 36);
 static_assert(offsetof(task_slot, parcel_size) == 40);
 static_assert(offsetof(task_slot, parcel_at) == 48);
 static_assert(offsetof(task_slot, timed) == 56);
+static_assert(offsetof(task_slot, attached) == 60);
 static_assert(offsetof(task_slot, bytes) == 64);
 
 // ---- its answer
@@ -70,9 +71,13 @@ static_assert(offsetof(window, start) == 12);
 static_assert(offsetof(window, state) == 16);
 static_assert(offsetof(window, gate) == 20);
 static_assert(offsetof(window, asked) == 24);
-static_assert(offsetof(window, tasks) == 64);
-static_assert(offsetof(window, replies) == 64 + 256 * 256);
-static_assert(offsetof(window, last) == 64 + 2 * 256 * 256);
+static_assert(offsetof(window, wanted) == 64);
+static_assert(offsetof(descriptor_request, serial) == 0);
+static_assert(offsetof(descriptor_request, index) == 4);
+static_assert(offsetof(descriptor_request, number) == 8);
+static_assert(offsetof(window, tasks) == 128);
+static_assert(offsetof(window, replies) == 128 + 256 * 256);
+static_assert(offsetof(window, last) == 128 + 2 * 256 * 256);
 static_assert(offsetof(window, printed) == offsetof(window, last) + 2368);
 static_assert(results_at == 34 * 4096 && results_at >= sizeof(window));
 

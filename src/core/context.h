@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "core/call_count.h"
+#include "core/descriptors.h"
 #include "core/shared_values.h"
 #include "core/stop_request.h"
 #include "procpool/detail/batch.h"
@@ -33,6 +34,8 @@ struct context {
   call_count calls;
   stop_request stop;     ///< of the item that runs
   shared_values values;  ///< what the pool has published
+  /// Of the task that runs; null: there are none.
+  descriptor_source* descriptors = nullptr;
 
  private:
   detail::kept_result kept_;

@@ -9,6 +9,9 @@
 #include <thread>
 #include <utility>
 
+#include "base/fd.h"
+#include "base/sys.h"
+#include "core/descriptors.h"
 #include "core/local_run.h"
 #include "core/worker.h"
 
@@ -16,6 +19,27 @@ namespace procpool::core {
 namespace {
 
 constexpr std::align_val_t alignment{detail::published_alignment};
+
+/// The task's own descriptors while it runs; then those of the task that waits for it.
+class own_descriptors final : public descriptor_source {
+ public:
+  own_descriptors(context& here, std::span<const std::shared_ptr<const detail::attachment>> all)
+      : here_(here), before_(std::exchange(here.descriptors, this)), all_(all) {}
+  own_descriptors(const own_descriptors&) = delete;
+  own_descriptors& operator=(const own_descriptors&) = delete;
+  ~own_descriptors() { here_.descriptors = before_; }
+
+  base::fd fetch(std::uint32_t number) override {
+    const int descriptor = number < all_.size() ? all_[number]->descriptor() : -1;
+    if (descriptor == -1) no_such_descriptor();
+    return base::fd(sys::check(sys::dup_cloexec(descriptor), "fcntl(F_DUPFD_CLOEXEC)"));
+  }
+
+ private:
+  context& here_;
+  descriptor_source* before_;
+  std::span<const std::shared_ptr<const detail::attachment>> all_;
+};
 
 struct aligned_delete {
   void operator()(std::byte* p) const noexcept { ::operator delete(p, alignment); }
@@ -67,7 +91,7 @@ std::optional<worker_process> in_process_backend::process_of(worker_id) const {
 
 void in_process_backend::send(worker_id, const task_message& message) {
   std::lock_guard hold(mutex_);
-  queue_.push_back({message, message.count});
+  queue_.push_back({message, message.count, {message.attached.begin(), message.attached.end()}});
 }
 
 // What stands in the queue has not begun.
@@ -141,7 +165,7 @@ void in_process_backend::wait(clock::time_point) {
   if (initialize()) {
     std::unique_lock hold(mutex_);
     if (!queue_.empty()) {
-      pending p = queue_.front();
+      const pending p = std::move(queue_.front());
       queue_.pop_front();
       ++running_;
       hold.unlock();
@@ -157,6 +181,7 @@ void in_process_backend::run(const pending& p) {
   context_.values.tidy();
   auto begun = clock::now();
   context_scope here(context_);
+  const own_descriptors descriptors(context_, p.attached);
   local_run run(p.message.parcel, p.message.first, p.kept);
   {
     call_count::task counted(context_.calls, run.progress());

@@ -51,6 +51,7 @@ class in_process_backend final : public backend {
   void ask(worker_id) override {}
   bool signal(worker_id, int) override { return true; }
   bool kill(worker_id) override { return true; }
+  void give(worker_id, std::uint32_t, int) override {}
   void poll(std::vector<event>& to) override;
   void release(worker_id worker, std::uint32_t ticket) override;
   void bury(worker_id) override {}
@@ -71,9 +72,11 @@ class in_process_backend final : public backend {
 
  private:
   static constexpr std::uint32_t most_count = ~std::uint32_t{0};  // of a task that runs
+  /// Its attachments are kept: the engine may forget the task under it.
   struct pending {
     task_message message;
     std::uint32_t kept;
+    std::vector<std::shared_ptr<const detail::attachment>> attached;
   };
   /// The worker's life: it begins, has something to do at its end, and ends.
   [[nodiscard]] bool initialize();

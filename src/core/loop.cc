@@ -125,6 +125,8 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     take_in_reply(*finished, out, now);
   } else if (auto* sent = std::get_if<signal_sent>(&e)) {
     if (stops_.signal_was_sent(sent->worker)) let_go(sent->worker);
+  } else if (const auto* wanted = std::get_if<descriptor_wanted>(&e)) {
+    if (at_work()) give(*wanted);
   } else if (auto* lost = std::get_if<worker_lost>(&e)) {
     take_in_loss(*lost, out, now);
     scheduler_.down(lost->worker);
@@ -140,6 +142,13 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     cause_ = std::move(*b);
     fail_all_calls([this] { return why(cause_); });
   }
+}
+
+// The task is the worker's; the number may be anything.
+void engine::give(const descriptor_wanted& e) {
+  const auto& attached = parcels_[e.task]->attached;
+  backend_->give(e.worker, e.serial,
+                 e.number < attached.size() ? attached[e.number]->descriptor() : -1);
 }
 
 void engine::bury_if_unread(worker_id worker) {
@@ -297,8 +306,9 @@ void engine::send(const scheduler::send& d) {
   const bool timed = timeout_of(d.task).count() != 0;
   std::exception_ptr error;
   try {
-    backend_->send(d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
-                              static_cast<std::uint32_t>(t.first - p.base), t.count, timed});
+    backend_->send(d.worker,
+                   {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
+                    static_cast<std::uint32_t>(t.first - p.base), t.count, timed, p.attached});
     if (timed) watch_worker(d.worker, d.task, clock::now());
   } catch (...) {
     error = std::current_exception();

@@ -24,6 +24,9 @@ void parent_half::prepare(bool suspicious) noexcept {
   oldest_ = tail_;
   released_.fill(false);
   corrupt_ = false;
+  listening_.store(false, std::memory_order_relaxed);
+  heard_.store(0, std::memory_order_relaxed);
+  window_.wanted.serial.store(0, std::memory_order_relaxed);
   if (suspicious) {
     for (std::uint32_t i = 0; i < ring_slots; ++i) {
       window_.tasks[i].word.store(0, std::memory_order_relaxed);
@@ -77,6 +80,8 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   t.parcel_size = m.parcel.size();
   t.parcel_at = m.parcel_at;
   t.timed = m.timed ? 1 : 0;
+  t.attached = m.attached;
+  expect_wishes(index, m.attached);
   if (m.parcel_at == in_slot && !m.parcel.empty())
     std::memcpy(t.bytes, m.parcel.data(), m.parcel.size());
   publish(t.word, index, m.count);
@@ -128,7 +133,7 @@ std::optional<std::span<const std::byte>> parent_half::bytes_of(
 }
 
 std::optional<answer> parent_half::read() noexcept {
-  if (corrupt_ || !ready()) return std::nullopt;
+  if (corrupt_ || !replied()) return std::nullopt;
   if (unanswered() == 0) {  // an answer that nobody asked for would keep ready() true for ever
     corrupt_ = true;
     return std::nullopt;
@@ -146,7 +151,7 @@ std::optional<answer> parent_half::read() noexcept {
     corrupt_ = true;
     return std::nullopt;
   }
-  read_.store(index + 1, std::memory_order_relaxed);
+  done_with(index);
   // No task has run for longer than a month: the number is the worker's word.
   std::uint64_t nanoseconds = r.nanoseconds.load(std::memory_order_relaxed);
   return answer{index, done, false, ending, *bytes, std::min(nanoseconds, most_nanoseconds)};
@@ -227,7 +232,7 @@ std::optional<answer> parent_half::salvage() noexcept {
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
   std::uint32_t done = std::min(progress / 2, kept);
   bool started = progress % 2 != 0 && done < kept;
-  read_.store(index + 1, std::memory_order_relaxed);
+  done_with(index);
   return answer{
       index, done, started, reply_ending::whole, bytes_of(r).value_or(std::span<const std::byte>{}),
       0};
@@ -247,12 +252,14 @@ void parent_half::silence() noexcept {
 
 // ---- the worker's half --------------------------------------------------------------------------
 
-worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
+worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent,
+                         int line)
     : head_(head),
       window_(own),
       results_(reinterpret_cast<std::byte*>(&own) + results_at),
       arena_(results_, results_size),
       wake_parent_(wake_parent),
+      line_(line),
       at_(own.start),
       out_(*this),
       run_(*this) {

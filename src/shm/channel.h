@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/memory_watch.h"
 #include "procpool/detail/batch.h"
 #include "shm/arena.h"
@@ -37,6 +38,8 @@ struct message {
   std::span<const std::byte> parcel;
   std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
   bool timed = false;       ///< at_hand() shall know since when an item runs
+  /// As task_slot::attached.
+  std::uint32_t attached = 0;
 };
 
 /// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was
@@ -57,6 +60,17 @@ struct at_hand {
   bool running;
   std::uint64_t since;  ///< of a timed task's running item: CLOCK_MONOTONIC, as the worker says
 };
+
+/// A worker waits for a descriptor, as it says: what is attached under that number to the task at
+/// that ring index. The index is checked, the number is not.
+struct descriptor_wish {
+  std::uint32_t serial;
+  std::uint32_t index;
+  std::uint32_t number;
+};
+/// Answers it over the parent's end of the worker's socket; -1: there is no such descriptor. False:
+/// the worker goes on waiting, as the system refuses, or it has not read what was sent before.
+bool answer_wish(int line, std::uint32_t serial, int descriptor) noexcept;
 
 /// Where a worker's place stands, in window::state.
 enum class worker_state : std::uint32_t { starting, ready, failed };
@@ -115,11 +129,7 @@ class parent_half {
   void ask() noexcept;
 
   /// There is something to read (from any thread).
-  [[nodiscard]] bool ready() const noexcept {
-    std::uint32_t index = read_.load(std::memory_order_relaxed);
-    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) ==
-           lap_of(index);
-  }
+  [[nodiscard]] bool ready() const noexcept { return replied() || wishes(); }
   /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker
   /// wrote something that no worker writes.
   std::optional<answer> read() noexcept;
@@ -127,6 +137,14 @@ class parent_half {
   /// task.
   std::optional<answer> salvage() noexcept;
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
+  /// The descriptor that the worker waits for, once. Of a task that it has not answered, and no
+  /// more often than once for each thing attached there, else the worker is corrupt.
+  std::optional<descriptor_wish> wish() noexcept {
+    if (!wishes()) return std::nullopt;
+    return take_wish();
+  }
+  /// The worker waits for what it will never get.
+  void give_up() noexcept;
   /// The answer's bytes are no longer looked at: the slot and its block are free.
   void release(std::uint32_t index) noexcept;
 
@@ -139,6 +157,24 @@ class parent_half {
   }
 
  private:
+  [[nodiscard]] bool replied() const noexcept {
+    std::uint32_t index = read_.load(std::memory_order_relaxed);
+    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) ==
+           lap_of(index);
+  }
+  /// Looked at only while the worker holds a task that it may wish something for.
+  [[nodiscard]] bool wishes() const noexcept {
+    return listening_.load(std::memory_order_relaxed) &&
+           window_.wanted.serial.load(std::memory_order_relaxed) !=
+               heard_.load(std::memory_order_relaxed);
+  }
+  std::optional<descriptor_wish> take_wish() noexcept;
+  void expect_wishes(std::uint32_t index, std::uint32_t attached) noexcept;
+  /// The answer to this task has been read.
+  void done_with(std::uint32_t index) noexcept {
+    read_.store(index + 1, std::memory_order_relaxed);
+    if (index == last_wishing_) listening_.store(false, std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint32_t first_unpublished() const noexcept;
   /// Nothing when the slot's words say where no bytes can be.
   [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
@@ -157,12 +193,17 @@ class parent_half {
   bool corrupt_ = false;
   bool gate_closed_ = false;
   std::array<bool, ring_slots> may_stop_{};  // at hand when the gate closed
+  std::atomic<bool> listening_{false};       // to wishes, until
+  std::uint32_t last_wishing_ = 0;           // has been answered
+  std::atomic<std::uint32_t> heard_{0};      // the serial of the last wish
+  std::array<std::uint32_t, ring_slots> wishes_left_{};
 };
 
 class worker_half {
  public:
-  /// `wake_parent`: an eventfd.
-  worker_half(const header& head, window& own, std::size_t results_size, int wake_parent);
+  /// `wake_parent`: an eventfd. `line`: the worker's socket; -1: no descriptors.
+  worker_half(const header& head, window& own, std::size_t results_size, int wake_parent,
+              int line = -1);
 
   struct task {
     std::uint64_t module;
@@ -179,6 +220,10 @@ class worker_half {
   /// Publishes the answer to the task at hand. True: with it the worker retires, because it is told
   /// to, or because it has too much memory.
   bool answer(bool retires);
+  /// A descriptor of its own for what is attached to the task at hand under that number. Waits for
+  /// the parent; ends the process when that has gone. Nothing: there is no such descriptor. Throws
+  /// std::system_error. On the thread that runs the tasks.
+  std::optional<base::fd> want(std::uint32_t number);
   /// From now on claims nothing, after the first item, while this process has too much memory.
   void watch(std::unique_ptr<base::memory_watch> memory) noexcept { memory_ = std::move(memory); }
 
@@ -228,6 +273,7 @@ class worker_half {
   std::byte* results_;
   arena arena_;
   int wake_parent_;
+  int line_;
   std::uint32_t at_;  // ring index of the task at hand, or of the next
   std::uint32_t rung_ = 0;
   std::uint64_t last_type_ = 0;
@@ -236,6 +282,7 @@ class worker_half {
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
   std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;
+  std::uint32_t wanted_ = 0;  // the serial of the last request
   reply_writer out_;
   run run_;
   struct held {

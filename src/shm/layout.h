@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 4;
+inline constexpr std::uint32_t version = 5;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -73,7 +73,7 @@ struct task_slot {
   std::uint64_t parcel_size;
   std::uint64_t parcel_at;  // in parcels, or in_slot
   std::uint32_t timed;      // 1: the worker notes when each item starts
-  std::uint32_t reserved;
+  std::uint32_t attached;   // what the parent keeps with the parcel: numbered from 0
   std::byte bytes[inline_size];
 };
 static_assert(sizeof(task_slot) == slot_size && offsetof(task_slot, bytes) == slot_head);
@@ -102,6 +102,20 @@ struct reply_slot {
 };
 static_assert(sizeof(reply_slot) == slot_size && offsetof(reply_slot, bytes) == slot_head);
 
+/// Written by a worker that waits for a descriptor among the arguments of its task.
+struct descriptor_request {
+  std::atomic<std::uint32_t> serial;  // changed last: this is a new request
+  std::atomic<std::uint32_t> index;   // the task's ring index
+  std::atomic<std::uint32_t> number;  // of what is attached to its parcel
+};
+
+/// The answer, on the worker's socket. The descriptor comes along when `error` is 0.
+struct descriptor_answer {
+  std::uint32_t serial;  // the request's
+  std::int32_t error;    // ENOENT: that is no descriptor
+};
+static_assert(sizeof(descriptor_answer) == 8);
+
 struct window {
   /// The worker sleeps on this futex word; the parent adds 1 and wakes.
   alignas(64) std::atomic<std::uint32_t> bell;
@@ -115,6 +129,7 @@ struct window {
   std::atomic<std::uint32_t> gate;
   /// Written by the parent, and a futex word: odd while what runs is asked to stop.
   std::atomic<std::uint32_t> asked;
+  alignas(64) descriptor_request wanted;  // a line that is hardly ever written
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
   alignas(64) crash last;  // the worker's last words
