@@ -84,6 +84,8 @@ class scene {
       case 7:
         return r.place.store(in_.number<std::uint64_t>());
       case 8:
+        own.wanted.index = index;
+        ++own.wanted.serial;
         r.ending = in_.below(4);
         r.nanoseconds = in_.number<std::uint64_t>();
         return;
@@ -140,11 +142,23 @@ class scene {
     const std::uint32_t index = parent_.end();
     const std::uint32_t count = in_.below(64);
     kept_[index % ring_slots] = count;
+    wishes_[index % ring_slots] = 0;
     if (count == 0) return parent_.send_leave();
-    require(parent_.send(message_of(count)) == index, "tasks go in order");
+    message m = message_of(count);
+    m.attached = wishes_[index % ring_slots] = count % 4;
+    require(parent_.send(m) == index, "tasks go in order");
+  }
+
+  void hear() {
+    const auto w = parent_.wish();
+    if (!w) return;
+    require(!refused_, "nothing is given to a corrupt worker");
+    require(w->index - parent_.first() < parent_.unanswered(), "what it is for was sent");
+    require(wishes_[w->index % ring_slots]-- != 0, "no more is given than is attached");
   }
 
   void read_one() {
+    hear();
     const std::uint32_t expected = parent_.first();
     const auto a = parent_.read();
     if (!a) return;
@@ -210,7 +224,8 @@ class scene {
   channel_memory memory_{results_size};
   parent_half parent_ = memory_.parent(in_.number<std::uint32_t>());
   std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
-  std::vector<std::uint32_t> answered_;           // and not released
+  std::array<std::uint32_t, ring_slots> wishes_{};
+  std::vector<std::uint32_t> answered_;  // and not released
   bool refused_ = false;
 };
 

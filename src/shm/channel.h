@@ -66,8 +66,9 @@ struct at_hand {
 struct descriptor_wish {
   std::uint32_t serial;
   std::uint32_t index;
-  std::uint32_t number;
+  std::uint32_t number;  ///< nothing_attached: no item of the task is this worker's any more
 };
+inline constexpr std::uint32_t nothing_attached = ~std::uint32_t{0};
 /// Answers it over the parent's end of the worker's socket; -1: there is no such descriptor. False:
 /// the worker goes on waiting, as the system refuses, or it has not read what was sent before.
 bool answer_wish(int line, std::uint32_t serial, int descriptor) noexcept;

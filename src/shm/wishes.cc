@@ -24,9 +24,9 @@ void parent_half::expect_wishes(std::uint32_t index, std::uint32_t attached) noe
 
 std::optional<descriptor_wish> parent_half::take_wish() noexcept {
   const descriptor_request& r = window_.wanted;
-  const descriptor_wish w{r.serial.load(std::memory_order_acquire),
-                          r.index.load(std::memory_order_relaxed),
-                          r.number.load(std::memory_order_relaxed)};
+  descriptor_wish w{r.serial.load(std::memory_order_acquire),
+                    r.index.load(std::memory_order_relaxed),
+                    r.number.load(std::memory_order_relaxed)};
   heard_.store(w.serial, std::memory_order_relaxed);
   std::uint32_t& left = wishes_left_[w.index % ring_slots];
   if (corrupt_ || w.index - first() >= unanswered() || left == 0) {
@@ -34,6 +34,8 @@ std::optional<descriptor_wish> parent_half::take_wish() noexcept {
     return std::nullopt;
   }
   --left;
+  // An honest one may ask for its callable's before it sees that all has been taken back.
+  if (kept_[w.index % ring_slots] == 0) w.number = nothing_attached;
   return w;
 }
 
