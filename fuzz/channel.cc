@@ -70,7 +70,7 @@ class scene {
       case 0:
         return r.word.store(lap_of(index));
       case 1:
-        return r.word.store(in_.number<std::uint32_t>());
+        return r.word.store(in_.number<std::uint16_t>() << 16 | lap_of(index));
       case 2:
         return r.progress.store(2 * in_.below(64) + in_.below(2));
       case 3:
@@ -84,8 +84,6 @@ class scene {
       case 7:
         return r.place.store(in_.number<std::uint64_t>());
       case 8:
-        own.wanted.index = index;
-        ++own.wanted.serial;
         r.ending = in_.below(4);
         r.nanoseconds = in_.number<std::uint64_t>();
         return;
@@ -145,7 +143,8 @@ class scene {
     wishes_[index % ring_slots] = 0;
     if (count == 0) return parent_.send_leave();
     message m = message_of(count);
-    m.attached = wishes_[index % ring_slots] = count % 4;
+    m.attached = count % 4;
+    wishes_[index % ring_slots] = 2 * m.attached;
     require(parent_.send(m) == index, "tasks go in order");
   }
 
@@ -154,14 +153,13 @@ class scene {
     if (!w) return;
     require(!refused_, "nothing is given to a corrupt worker");
     require(w->index - parent_.first() < parent_.unanswered(), "what it is for was sent");
-    require(wishes_[w->index % ring_slots]-- != 0, "no more is given than is attached");
+    require(wishes_[w->index % ring_slots]-- != 0, "nobody wishes without end");
   }
 
   void read_one() {
-    hear();
     const std::uint32_t expected = parent_.first();
     const auto a = parent_.read();
-    if (!a) return;
+    if (!a) return hear();
     require(!refused_, "nothing is believed of a corrupt worker");
     require(a->index == expected, "answers come in order");
     check(*a);

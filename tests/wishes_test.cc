@@ -45,10 +45,15 @@ class wishes : public ::testing::Test {
     EXPECT_TRUE(worker->receive(100));
     return *worker;
   }
-  void ask(std::uint32_t serial, std::uint32_t at, std::uint32_t number) {
-    memory.own().wanted.index = at;
-    memory.own().wanted.number = number;
-    memory.own().wanted.serial = serial;
+  reply_slot& slot() { return memory.own().replies[index % ring_slots]; }
+  void ask(std::uint32_t serial, std::uint32_t number) {
+    slot().wanted = number;
+    slot().word = serial << 16 | lap_of(index);
+  }
+  /// As poll does.
+  std::optional<descriptor_wish> heard() {
+    EXPECT_FALSE(parent.read());
+    return parent.wish();
   }
   bool rung() {
     std::uint64_t count = 0;
@@ -75,11 +80,11 @@ TEST_F(wishes, are_heard_once_and_answered_with_a_descriptor) {
   EXPECT_FALSE(parent.ready());
   auto got = std::async(std::launch::async, [&] { return half.want(1); });
   while (!parent.ready()) std::this_thread::yield();
-  const auto w = parent.wish();
+  const auto w = heard();
   ASSERT_TRUE(w);
   EXPECT_EQ(w->index, index);
   EXPECT_EQ(w->number, 1U);
-  EXPECT_FALSE(parent.wish());
+  EXPECT_FALSE(heard());
   EXPECT_FALSE(parent.ready());
   EXPECT_TRUE(answer_wish(ours.get(), w->serial, writing.get()));
   const auto copy = got.get();
@@ -94,7 +99,7 @@ TEST_F(wishes, are_heard_once_and_answered_with_a_descriptor) {
 TEST_F(wishes, for_what_is_not_there_come_to_nothing) {
   worker_half& half = at_a_task(1);
   EXPECT_FALSE(half.want(1));  // nobody is asked
-  EXPECT_FALSE(parent.wish());
+  EXPECT_FALSE(parent.ready());
   ASSERT_TRUE(answer_wish(ours.get(), 1, -1));
   EXPECT_FALSE(half.want(0));
 }
@@ -148,65 +153,96 @@ TEST_F(wishes, that_nobody_reads_the_answers_to_are_given_up) {
   EXPECT_TRUE(pipe_ended()) << "what was on its way is closed with the socket";
 }
 
-TEST_F(wishes, are_not_listened_to_unless_something_is_attached) {
-  worker_half& half = at_a_task(0);
-  ask(1, index, 0);
-  EXPECT_FALSE(parent.ready());
-  EXPECT_FALSE(parent.wish());
-  EXPECT_FALSE(half.want(0));
-  EXPECT_FALSE(parent.corrupt());
+TEST_F(wishes, may_be_given_up_for_the_reply) {
+  worker_half& half = at_a_task(1);
+  for (const bool seen : {false, true}) {
+    ask(1, 0);
+    if (seen) {
+      EXPECT_FALSE(parent.read());
+    }
+    slot().progress = 2;
+    static_cast<void>(half.answer(false));
+    if (seen) {
+      EXPECT_FALSE(parent.wish());
+    }
+    EXPECT_TRUE(parent.read()) << seen;
+    EXPECT_FALSE(parent.ready());
+    parent.prepare(true);
+    at_a_task(1);
+  }
 }
 
-TEST_F(wishes, are_listened_to_until_the_last_task_that_has_some_is_answered) {
-  for (const bool another : {true, false}) {
-    worker_half& half = at_a_task(1);
-    message m = message_of(1);
-    m.attached = another ? 1 : 0;
-    const std::uint32_t second = parent.send(m);
-    memory.own().replies[index % ring_slots].progress = 2;
-    static_cast<void>(half.answer(false));
-    ASSERT_TRUE(parent.read());
-    parent.release(index);
-    ask(1, second, 0);
-    EXPECT_EQ(parent.ready(), another);
-    EXPECT_EQ(parent.wish().has_value(), another);
-    EXPECT_FALSE(parent.corrupt());
-    parent.prepare(true);
-  }
+TEST_F(wishes, may_be_given_up_for_another) {
+  at_a_task(2);
+  ask(1, 0);
+  EXPECT_FALSE(parent.read());
+  ask(2, 1);
+  const auto w = parent.wish();
+  ASSERT_TRUE(w);
+  EXPECT_EQ(w->serial, 2U);
+  EXPECT_EQ(w->number, 1U);
+}
+
+TEST_F(wishes, die_with_the_worker) {
+  at_a_task(1);
+  slot().progress = 1;
+  ask(1, 0);
+  EXPECT_FALSE(parent.read());
+  const auto left = parent.salvage();
+  ASSERT_TRUE(left);
+  EXPECT_TRUE(left->started);
+  parent.silence();
+  parent.prepare(true);
+  EXPECT_FALSE(parent.ready());
+  EXPECT_FALSE(heard());
+}
+
+TEST_F(wishes, where_nothing_is_attached_are_the_end_of_the_worker) {
+  worker_half& half = at_a_task(0);
+  EXPECT_FALSE(half.want(0));
+  ask(1, 0);
+  EXPECT_FALSE(heard());
+  EXPECT_TRUE(parent.corrupt());
+}
+
+TEST_F(wishes, where_nothing_was_sent_are_the_end_of_the_worker) {
+  index = parent.end();
+  ask(1, 0);
+  EXPECT_FALSE(heard());
+  EXPECT_TRUE(parent.corrupt());
 }
 
 TEST_F(wishes, for_a_task_that_was_taken_back_are_for_nothing) {
   at_a_task(1);
-  ask(1, index, 0);
+  ask(1, 0);
   ASSERT_EQ(parent.take_back(index, 0), 0U);
-  const auto w = parent.wish();
+  const auto w = heard();
   ASSERT_TRUE(w);
   EXPECT_EQ(w->number, nothing_attached);
   EXPECT_FALSE(parent.corrupt()) << "it may not have seen it yet";
 }
 
-TEST_F(wishes, for_a_task_that_the_worker_does_not_hold_are_the_end_of_it) {
-  for (const std::uint32_t off : {1U, 255U, 256U, ~0U}) {
-    parent.prepare(true);
-    at_a_task(1);
-    ask(1, index + off, 0);
-    EXPECT_TRUE(parent.ready());
-    EXPECT_FALSE(parent.wish());
-    EXPECT_TRUE(parent.corrupt());
-    ask(2, index, 0);
-    EXPECT_FALSE(parent.ready()) << "it is not listened to any more";
+TEST_F(wishes, are_not_without_end) {
+  at_a_task(3);
+  for (std::uint32_t serial = 1; serial <= 6; ++serial) {
+    ask(serial, 99);
+    EXPECT_TRUE(heard());
   }
+  ask(7, 0);
+  EXPECT_FALSE(heard());
+  EXPECT_TRUE(parent.corrupt());
 }
 
-TEST_F(wishes, are_no_more_than_what_is_attached) {
-  at_a_task(3);
-  for (std::uint32_t serial = 1; serial <= 3; ++serial) {
-    ask(serial, index, 99);
-    EXPECT_TRUE(parent.wish());
+// It makes the parent look, and is gone then.
+TEST_F(wishes, that_come_and_go_are_not_without_end) {
+  at_a_task(1);
+  for (int i = 0; i < 3; ++i) {
+    ask(1, 0);
+    EXPECT_FALSE(parent.read());
+    slot().word = 0;
+    EXPECT_FALSE(parent.wish());
+    EXPECT_EQ(parent.corrupt(), i == 2);
   }
-  ask(4, index, 0);
-  EXPECT_FALSE(parent.wish());
-  EXPECT_TRUE(parent.corrupt());
 }
 
 }  // namespace

@@ -96,6 +96,6 @@ struct broken {
 };
 
 using event =
-    std::variant<worker_up, task_finished, signal_sent, descriptor_wanted, worker_lost, broken>;
+    std::variant<worker_up, task_finished, signal_sent, worker_lost, broken, descriptor_wanted>;
 
 }  // namespace procpool::core

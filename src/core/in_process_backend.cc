@@ -20,11 +20,15 @@ namespace {
 
 constexpr std::align_val_t alignment{detail::published_alignment};
 
-/// The task's own descriptors while it runs; then those of the task that waits for it.
+/// The task's own descriptors while it runs, whatever becomes of its parcel meanwhile; then again
+/// those of the task that waits for it.
 class own_descriptors final : public descriptor_source {
  public:
-  own_descriptors(context& here, std::span<const std::shared_ptr<const detail::attachment>> all)
-      : here_(here), before_(std::exchange(here.descriptors, this)), all_(all) {}
+  using attachments = std::vector<std::shared_ptr<const detail::attachment>>;
+  own_descriptors(context& here, std::span<const attachments::value_type> all)
+      : here_(here), before_(std::exchange(here.descriptors, this)) {
+    if (!all.empty()) all_.assign(all.begin(), all.end());
+  }
   own_descriptors(const own_descriptors&) = delete;
   own_descriptors& operator=(const own_descriptors&) = delete;
   ~own_descriptors() { here_.descriptors = before_; }
@@ -38,7 +42,7 @@ class own_descriptors final : public descriptor_source {
  private:
   context& here_;
   descriptor_source* before_;
-  std::span<const std::shared_ptr<const detail::attachment>> all_;
+  attachments all_;
 };
 
 struct aligned_delete {
@@ -91,7 +95,7 @@ std::optional<worker_process> in_process_backend::process_of(worker_id) const {
 
 void in_process_backend::send(worker_id, const task_message& message) {
   std::lock_guard hold(mutex_);
-  queue_.push_back({message, message.count, {message.attached.begin(), message.attached.end()}});
+  queue_.push_back({message, message.count});
 }
 
 // What stands in the queue has not begun.
@@ -165,7 +169,7 @@ void in_process_backend::wait(clock::time_point) {
   if (initialize()) {
     std::unique_lock hold(mutex_);
     if (!queue_.empty()) {
-      const pending p = std::move(queue_.front());
+      pending p = queue_.front();
       queue_.pop_front();
       ++running_;
       hold.unlock();
@@ -181,7 +185,7 @@ void in_process_backend::run(const pending& p) {
   context_.values.tidy();
   auto begun = clock::now();
   context_scope here(context_);
-  const own_descriptors descriptors(context_, p.attached);
+  const own_descriptors descriptors(context_, p.message.attached);
   local_run run(p.message.parcel, p.message.first, p.kept);
   {
     call_count::task counted(context_.calls, run.progress());

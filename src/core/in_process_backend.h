@@ -72,11 +72,9 @@ class in_process_backend final : public backend {
 
  private:
   static constexpr std::uint32_t most_count = ~std::uint32_t{0};  // of a task that runs
-  /// Its attachments are kept: the engine may forget the task under it.
   struct pending {
     task_message message;
     std::uint32_t kept;
-    std::vector<std::shared_ptr<const detail::attachment>> attached;
   };
   /// The worker's life: it begins, has something to do at its end, and ends.
   [[nodiscard]] bool initialize();

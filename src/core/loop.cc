@@ -125,8 +125,6 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     take_in_reply(*finished, out, now);
   } else if (auto* sent = std::get_if<signal_sent>(&e)) {
     if (stops_.signal_was_sent(sent->worker)) let_go(sent->worker);
-  } else if (const auto* wanted = std::get_if<descriptor_wanted>(&e)) {
-    if (at_work()) give(*wanted);
   } else if (auto* lost = std::get_if<worker_lost>(&e)) {
     take_in_loss(*lost, out, now);
     scheduler_.down(lost->worker);
@@ -141,6 +139,8 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     state_ = state::broken;
     cause_ = std::move(*b);
     fail_all_calls([this] { return why(cause_); });
+  } else if (const auto* wanted = std::get_if<descriptor_wanted>(&e)) {
+    if (at_work()) give(*wanted);
   }
 }
 

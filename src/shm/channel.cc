@@ -24,9 +24,7 @@ void parent_half::prepare(bool suspicious) noexcept {
   oldest_ = tail_;
   released_.fill(false);
   corrupt_ = false;
-  listening_.store(false, std::memory_order_relaxed);
-  heard_.store(0, std::memory_order_relaxed);
-  window_.wanted.serial.store(0, std::memory_order_relaxed);
+  wishes_ = false;
   if (suspicious) {
     for (std::uint32_t i = 0; i < ring_slots; ++i) {
       window_.tasks[i].word.store(0, std::memory_order_relaxed);
@@ -81,7 +79,7 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   t.parcel_at = m.parcel_at;
   t.timed = m.timed ? 1 : 0;
   t.attached = m.attached;
-  expect_wishes(index, m.attached);
+  wishes_left_[i] = 2 * m.attached;
   if (m.parcel_at == in_slot && !m.parcel.empty())
     std::memcpy(t.bytes, m.parcel.data(), m.parcel.size());
   publish(t.word, index, m.count);
@@ -133,13 +131,19 @@ std::optional<std::span<const std::byte>> parent_half::bytes_of(
 }
 
 std::optional<answer> parent_half::read() noexcept {
-  if (corrupt_ || !replied()) return std::nullopt;
+  const std::uint32_t index = first();
+  const std::uint32_t lap = lap_of(index);
+  reply_slot& r = window_.replies[index % ring_slots];
+  const std::uint32_t word = r.word.load(std::memory_order_acquire);
+  if (word != lap) {
+    wishes_ = static_cast<std::uint16_t>(word) == lap;
+    return std::nullopt;
+  }
+  if (corrupt_) return std::nullopt;
   if (unanswered() == 0) {  // an answer that nobody asked for would keep ready() true for ever
     corrupt_ = true;
     return std::nullopt;
   }
-  std::uint32_t index = read_.load(std::memory_order_relaxed);
-  reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
   const auto ending = static_cast<reply_ending>(r.ending.load(std::memory_order_relaxed));
@@ -151,7 +155,7 @@ std::optional<answer> parent_half::read() noexcept {
     corrupt_ = true;
     return std::nullopt;
   }
-  done_with(index);
+  read_.store(index + 1, std::memory_order_relaxed);
   // No task has run for longer than a month: the number is the worker's word.
   std::uint64_t nanoseconds = r.nanoseconds.load(std::memory_order_relaxed);
   return answer{index, done, false, ending, *bytes, std::min(nanoseconds, most_nanoseconds)};
@@ -232,7 +236,7 @@ std::optional<answer> parent_half::salvage() noexcept {
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
   std::uint32_t done = std::min(progress / 2, kept);
   bool started = progress % 2 != 0 && done < kept;
-  done_with(index);
+  read_.store(index + 1, std::memory_order_relaxed);
   return answer{
       index, done, started, reply_ending::whole, bytes_of(r).value_or(std::span<const std::byte>{}),
       0};

@@ -61,8 +61,8 @@ struct at_hand {
   std::uint64_t since;  ///< of a timed task's running item: CLOCK_MONOTONIC, as the worker says
 };
 
-/// A worker waits for a descriptor, as it says: what is attached under that number to the task at
-/// that ring index. The index is checked, the number is not.
+/// The worker waits for a descriptor: for what is attached under that number to the task at that
+/// ring index. The number is the worker's word.
 struct descriptor_wish {
   std::uint32_t serial;
   std::uint32_t index;
@@ -130,7 +130,11 @@ class parent_half {
   void ask() noexcept;
 
   /// There is something to read (from any thread).
-  [[nodiscard]] bool ready() const noexcept { return replied() || wishes(); }
+  [[nodiscard]] bool ready() const noexcept {
+    std::uint32_t index = read_.load(std::memory_order_relaxed);
+    return static_cast<std::uint16_t>(window_.replies[index % ring_slots].word.load(
+               std::memory_order_acquire)) == lap_of(index);
+  }
   /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker
   /// wrote something that no worker writes.
   std::optional<answer> read() noexcept;
@@ -138,10 +142,10 @@ class parent_half {
   /// task.
   std::optional<answer> salvage() noexcept;
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
-  /// The descriptor that the worker waits for, once. Of a task that it has not answered, and no
-  /// more often than once for each thing attached there, else the worker is corrupt.
+  /// When read() gives nothing: the descriptor that the worker waits for, once. A worker that
+  /// wishes where nothing is attached, or over and over again, is corrupt.
   std::optional<descriptor_wish> wish() noexcept {
-    if (!wishes()) return std::nullopt;
+    if (!wishes_) return std::nullopt;
     return take_wish();
   }
   /// The worker waits for what it will never get.
@@ -158,24 +162,7 @@ class parent_half {
   }
 
  private:
-  [[nodiscard]] bool replied() const noexcept {
-    std::uint32_t index = read_.load(std::memory_order_relaxed);
-    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) ==
-           lap_of(index);
-  }
-  /// Looked at only while the worker holds a task that it may wish something for.
-  [[nodiscard]] bool wishes() const noexcept {
-    return listening_.load(std::memory_order_relaxed) &&
-           window_.wanted.serial.load(std::memory_order_relaxed) !=
-               heard_.load(std::memory_order_relaxed);
-  }
   std::optional<descriptor_wish> take_wish() noexcept;
-  void expect_wishes(std::uint32_t index, std::uint32_t attached) noexcept;
-  /// The answer to this task has been read.
-  void done_with(std::uint32_t index) noexcept {
-    read_.store(index + 1, std::memory_order_relaxed);
-    if (index == last_wishing_) listening_.store(false, std::memory_order_relaxed);
-  }
   [[nodiscard]] std::uint32_t first_unpublished() const noexcept;
   /// Nothing when the slot's words say where no bytes can be.
   [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
@@ -194,9 +181,7 @@ class parent_half {
   bool corrupt_ = false;
   bool gate_closed_ = false;
   std::array<bool, ring_slots> may_stop_{};  // at hand when the gate closed
-  std::atomic<bool> listening_{false};       // to wishes, until
-  std::uint32_t last_wishing_ = 0;           // has been answered
-  std::atomic<std::uint32_t> heard_{0};      // the serial of the last wish
+  bool wishes_ = false;                      // read() came to a wish
   std::array<std::uint32_t, ring_slots> wishes_left_{};
 };
 
@@ -283,7 +268,7 @@ class worker_half {
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
   std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;
-  std::uint32_t wanted_ = 0;  // the serial of the last request
+  std::uint32_t wished_ = 0;  // the serial of the last wish
   reply_writer out_;
   run run_;
   struct held {

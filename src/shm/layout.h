@@ -89,12 +89,14 @@ enum class reply_ending : std::uint32_t {
 
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
-  std::atomic<std::uint32_t> word;    // the lap of its ring index, once the reply is whole; else 0
-  std::atomic<std::uint32_t> ending;  // reply_ending
+  /// The lap of its ring index, once the reply is whole; above it a serial, while the worker waits
+  /// for a descriptor among the task's arguments; else 0.
+  std::atomic<std::uint32_t> word;
+  std::atomic<std::uint32_t> ending;    // reply_ending
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
-  std::uint32_t reserved;
-  std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
-  std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
+  std::atomic<std::uint32_t> wanted;    // the number of what is attached, while it waits for that
+  std::atomic<std::uint64_t> written;   // bytes of the reply that go with `progress`
+  std::atomic<std::uint64_t> place;     // the reply's bytes: in the window's results, or in_slot
   std::atomic<std::uint64_t> nanoseconds;
   std::atomic<std::uint64_t> since;  // of a timed task: when the item that runs began
   std::uint64_t reserved2[2];
@@ -102,16 +104,9 @@ struct reply_slot {
 };
 static_assert(sizeof(reply_slot) == slot_size && offsetof(reply_slot, bytes) == slot_head);
 
-/// Written by a worker that waits for a descriptor among the arguments of its task.
-struct descriptor_request {
-  std::atomic<std::uint32_t> serial;  // changed last: this is a new request
-  std::atomic<std::uint32_t> index;   // the task's ring index
-  std::atomic<std::uint32_t> number;  // of what is attached to its parcel
-};
-
-/// The answer, on the worker's socket. The descriptor comes along when `error` is 0.
+/// What answers a wish, on the worker's socket. The descriptor comes along when `error` is 0.
 struct descriptor_answer {
-  std::uint32_t serial;  // the request's
+  std::uint32_t serial;  // the wish's
   std::int32_t error;    // ENOENT: that is no descriptor
 };
 static_assert(sizeof(descriptor_answer) == 8);
@@ -129,7 +124,6 @@ struct window {
   std::atomic<std::uint32_t> gate;
   /// Written by the parent, and a futex word: odd while what runs is asked to stop.
   std::atomic<std::uint32_t> asked;
-  alignas(64) descriptor_request wanted;  // a line that is hardly ever written
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
   alignas(64) crash last;  // the worker's last words

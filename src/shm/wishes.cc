@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A worker asks for the descriptors among its task's arguments, one at a time: both halves of it.
-// The request stands in the window, the answer comes over the worker's socket, which is new with
-// each worker. The parent answers no more requests for a task than an honest worker has.
+// A worker wishes for the descriptors among its task's arguments, one at a time: both halves of it.
+// The wish stands where the task's reply will, so the parent sees it where it looks anyway; the
+// answer comes over the worker's socket.
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -15,34 +15,28 @@ namespace procpool::shm {
 
 // ---- the parent's half --------------------------------------------------------------------------
 
-void parent_half::expect_wishes(std::uint32_t index, std::uint32_t attached) noexcept {
-  wishes_left_[index % ring_slots] = attached;
-  if (attached == 0) return;
-  last_wishing_ = index;
-  listening_.store(true, std::memory_order_relaxed);
-}
-
+// The word may have changed since read() saw it, or change now: a worker whose wait has failed goes
+// on without, to another wish or the reply. That is once for each wish of an honest one.
 std::optional<descriptor_wish> parent_half::take_wish() noexcept {
-  const descriptor_request& r = window_.wanted;
-  descriptor_wish w{r.serial.load(std::memory_order_acquire),
-                    r.index.load(std::memory_order_relaxed),
-                    r.number.load(std::memory_order_relaxed)};
-  heard_.store(w.serial, std::memory_order_relaxed);
-  std::uint32_t& left = wishes_left_[w.index % ring_slots];
-  if (corrupt_ || w.index - first() >= unanswered() || left == 0) {
+  wishes_ = false;
+  const std::uint32_t index = first();
+  const std::uint32_t i = index % ring_slots;
+  if (corrupt_ || unanswered() == 0 || wishes_left_[i] == 0) {
     give_up();
     return std::nullopt;
   }
-  --left;
-  // An honest one may ask for its callable's before it sees that all has been taken back.
-  if (kept_[w.index % ring_slots] == 0) w.number = nothing_attached;
-  return w;
+  --wishes_left_[i];
+  reply_slot& r = window_.replies[i];
+  std::uint32_t word = r.word.load(std::memory_order_acquire);
+  const std::uint32_t number = r.wanted.load(std::memory_order_relaxed);
+  if (word == lap_of(index) || static_cast<std::uint16_t>(word) != lap_of(index) ||
+      !r.word.compare_exchange_strong(word, 0, std::memory_order_acq_rel))
+    return std::nullopt;
+  // An honest worker may ask for its callable's before it sees that all has been taken back.
+  return descriptor_wish{word >> 16, index, kept_[i] == 0 ? nothing_attached : number};
 }
 
-void parent_half::give_up() noexcept {
-  corrupt_ = true;
-  listening_.store(false, std::memory_order_relaxed);
-}
+void parent_half::give_up() noexcept { corrupt_ = true; }
 
 bool answer_wish(int line, std::uint32_t serial, int descriptor) noexcept {
   descriptor_answer a{serial, descriptor == -1 ? ENOENT : 0};
@@ -59,11 +53,11 @@ bool answer_wish(int line, std::uint32_t serial, int descriptor) noexcept {
 
 std::optional<base::fd> worker_half::want(std::uint32_t number) {
   if (number >= window_.tasks[at_ % ring_slots].attached) return std::nullopt;
-  descriptor_request& r = window_.wanted;
-  r.index.store(at_, std::memory_order_relaxed);
-  r.number.store(number, std::memory_order_relaxed);
+  reply_slot& r = window_.replies[at_ % ring_slots];
+  r.wanted.store(number, std::memory_order_relaxed);
   PROCPOOL_STEP("worker: descriptor chosen, not asked for");
-  r.serial.store(++wanted_, std::memory_order_release);
+  wished_ = wished_ % 0xffff + 1;
+  r.word.store(wished_ << 16 | lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: descriptor asked for, parent not woken");
   std::uint64_t one = 1;
   sys::write(wake_parent_, &one, sizeof one);
@@ -76,7 +70,7 @@ std::optional<base::fd> worker_half::want(std::uint32_t number) {
     if (size == -1) sys::raise("recvmsg of a descriptor among the arguments");
     if (size == 0) sys::_exit(EXIT_FAILURE);  // there is no parent any more
     // An answer that was waited for in vain: its descriptor is closed here.
-    if (size != sizeof a || a.serial != wanted_) continue;
+    if (size != sizeof a || a.serial != wished_) continue;
     PROCPOOL_STEP("worker: descriptor received");
     if (a.error == ENOENT) return std::nullopt;
     if (a.error == 0 && got) return got;
