@@ -44,7 +44,7 @@ void write_descriptor(writer& out, const fd& value) {
 fd read_descriptor(reader& in) {
   std::uint32_t place = 0;
   in.raw(&place, sizeof place);
-  if (place == 0) return fd();
+  if (place == 0) return {};
   core::context* here = core::current_context();
   if (here == nullptr || here->descriptors == nullptr) core::no_such_descriptor();
   return fd(here->descriptors->fetch(place - 1).release());
