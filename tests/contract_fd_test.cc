@@ -313,6 +313,13 @@ TEST_P(descriptors_far, are_closed_when_an_item_is_stopped) {
   EXPECT_EQ(::read(from.get(), &c, 1), 0);
 }
 
+TEST_P(descriptors_far, never_take_the_place_of_a_closed_standard_stream) {
+  pool p(with(1));
+  EXPECT_TRUE(p.apply([] { return ::close(0) == 0 && ::close(1) == 0; }));
+  const auto number = [](const file& f) { return f.get(); };
+  EXPECT_GT(p.apply(number, file_with("")), 2);
+}
+
 // ---- where numbers run out ----------------------------------------------------------------------
 
 TEST_P(descriptors, that_the_system_refuses_are_told_by_the_call) {

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "base/fd.h"
-#include "base/sys.h"
 #include "core/descriptors.h"
 #include "core/local_run.h"
 #include "core/worker.h"
@@ -36,7 +35,7 @@ class own_descriptors final : public descriptor_source {
   base::fd fetch(std::uint32_t number) override {
     const int descriptor = number < all_.size() ? all_[number]->descriptor() : -1;
     if (descriptor == -1) no_such_descriptor();
-    return base::fd(sys::check(sys::dup_cloexec(descriptor), "fcntl(F_DUPFD_CLOEXEC)"));
+    return copy_of(descriptor);
   }
 
  private:

@@ -106,8 +106,8 @@ void supervisor::refused(std::uint32_t worker, int error) {
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
     core::broken why;
     why.why = "procpool: the system lets the pool start no worker";
-    why.cause =
-        std::make_exception_ptr(std::system_error(error, std::system_category(), "procpool: fork"));
+    why.cause = std::make_exception_ptr(
+        std::system_error(error, std::system_category(), "procpool: starting a worker"));
     give_up(std::move(why));
     return;
   }
