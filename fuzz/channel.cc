@@ -70,7 +70,7 @@ class scene {
       case 0:
         return r.word.store(lap_of(index));
       case 1:
-        return r.word.store(in_.number<std::uint32_t>());
+        return r.word.store(in_.number<std::uint16_t>() << 16 | lap_of(index));
       case 2:
         return r.progress.store(2 * in_.below(64) + in_.below(2));
       case 3:
@@ -140,14 +140,26 @@ class scene {
     const std::uint32_t index = parent_.end();
     const std::uint32_t count = in_.below(64);
     kept_[index % ring_slots] = count;
+    wishes_[index % ring_slots] = 0;
     if (count == 0) return parent_.send_leave();
-    require(parent_.send(message_of(count)) == index, "tasks go in order");
+    message m = message_of(count);
+    m.attached = count % 4;
+    wishes_[index % ring_slots] = 2 * m.attached;
+    require(parent_.send(m) == index, "tasks go in order");
+  }
+
+  void hear() {
+    const auto w = parent_.wish();
+    if (!w) return;
+    require(!refused_, "nothing is given to a corrupt worker");
+    require(w->index - parent_.first() < parent_.unanswered(), "what it is for was sent");
+    require(wishes_[w->index % ring_slots]-- != 0, "nobody wishes without end");
   }
 
   void read_one() {
     const std::uint32_t expected = parent_.first();
     const auto a = parent_.read();
-    if (!a) return;
+    if (!a) return hear();
     require(!refused_, "nothing is believed of a corrupt worker");
     require(a->index == expected, "answers come in order");
     check(*a);
@@ -210,7 +222,8 @@ class scene {
   channel_memory memory_{results_size};
   parent_half parent_ = memory_.parent(in_.number<std::uint32_t>());
   std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
-  std::vector<std::uint32_t> answered_;           // and not released
+  std::array<std::uint32_t, ring_slots> wishes_{};
+  std::vector<std::uint32_t> answered_;  // and not released
   bool refused_ = false;
 };
 

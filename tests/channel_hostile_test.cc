@@ -122,7 +122,7 @@ TEST_F(channel_hostile, a_slot_full_to_the_end_is_fine) {
   sum(a->bytes);
 }
 TEST_F(channel_hostile, an_answer_of_another_turn_is_none) {
-  for (std::uint32_t word : {0u, 2u, 0xffffu, 0xffffffffu, 0x10001u}) {
+  for (std::uint32_t word : {0u, 2u, 0xffffu, 0xffffffffu, 0x10002u}) {
     reply().word.store(word);
     EXPECT_FALSE(parent.ready()) << word;
     EXPECT_FALSE(parent.read());

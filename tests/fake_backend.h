@@ -64,6 +64,11 @@ class fake_backend final : public backend {
   void die(worker_id w, std::uint32_t done = 0, bool started = true, int status = 9) {
     lose(w, done, started, false, status);
   }
+  /// Asks for what is attached to the task at hand under that number.
+  void want(worker_id w, std::uint32_t number, std::uint32_t serial) {
+    std::lock_guard hold(mutex_);
+    happen(descriptor_wanted{w, rings_[w].front().task, number, serial});
+  }
   void break_down(const broken& why) {
     std::lock_guard hold(mutex_);
     happen(why);
@@ -110,6 +115,12 @@ class fake_backend final : public backend {
     return in_background_ ? background_deadline_ : clock::time_point::min();
   }
   bool waiting() const { return std::lock_guard(mutex_), waiting_; }
+  struct gift {
+    worker_id worker;
+    std::uint32_t serial;
+    int descriptor;
+  };
+  std::vector<gift> given() const { return std::lock_guard(mutex_), given_; }
   std::size_t unreleased() const { return std::lock_guard(mutex_), replies_.size(); }
   std::vector<worker_id> buried() const { return std::lock_guard(mutex_), buried_; }
   /// How many workers the engine wants, and whom it has told to leave.
@@ -235,6 +246,10 @@ class fake_backend final : public backend {
     std::lock_guard hold(mutex_);
     steps_.emplace_back("kill");
     return true;
+  }
+  void give(worker_id w, std::uint32_t serial, int descriptor) override {
+    std::lock_guard hold(mutex_);
+    given_.push_back({w, serial, descriptor});
   }
   void poll(std::vector<event>& to) override {
     std::lock_guard hold(mutex_);
@@ -384,6 +399,7 @@ class fake_backend final : public backend {
   std::vector<at_hand> at_;
   std::vector<bool> held_;
   std::vector<std::string> steps_;
+  std::vector<gift> given_;
   bool refusing_holds_ = false;
   int holds_ = 0;
   bool delaying_signals_ = false;

@@ -48,6 +48,7 @@ static_assert(offsetof(task_slot, count) == 36);
 static_assert(offsetof(task_slot, parcel_size) == 40);
 static_assert(offsetof(task_slot, parcel_at) == 48);
 static_assert(offsetof(task_slot, timed) == 56);
+static_assert(offsetof(task_slot, attached) == 60);
 static_assert(offsetof(task_slot, bytes) == 64);
 
 // ---- its answer
@@ -55,6 +56,7 @@ static_assert(sizeof(reply_slot) == 256);
 static_assert(offsetof(reply_slot, word) == 0);
 static_assert(offsetof(reply_slot, ending) == 4);
 static_assert(offsetof(reply_slot, progress) == 8);
+static_assert(offsetof(reply_slot, wanted) == 12);
 static_assert(offsetof(reply_slot, written) == 16);
 static_assert(offsetof(reply_slot, place) == 24);
 static_assert(offsetof(reply_slot, nanoseconds) == 32);

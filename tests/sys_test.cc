@@ -9,9 +9,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <climits>
+#include <span>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -156,6 +158,31 @@ TEST(SysTest, SendToNobodyRaisesNoSignal) {
   sys::close(ends[1]);
   EXPECT_EQ(sys::send(a.get(), "x", 1, 0), -1);
   EXPECT_EQ(errno, EPIPE);
+}
+
+TEST(SysTest, DescriptorsGoAlongAndNoMoreAreTakenThanThereIsPlaceFor) {
+  int ends[2];
+  ASSERT_EQ(sys::socketpair(ends), 0);
+  base::fd a(ends[0]);
+  base::fd b(ends[1]);
+  const auto before = procpool::testing::open_descriptors().size();
+  for (const std::size_t places : {2U, 1U, 0U}) {
+    char got = 0;
+    ASSERT_EQ(sys::send(a.get(), "x", 1, 0, ends), 1);
+    std::array<int, 2> along{};
+    EXPECT_EQ(sys::recv(b.get(), &got, 1, 0, std::span(along).first(places)), 1);
+    EXPECT_EQ(procpool::testing::open_descriptors().size(), before + places);
+    for (std::size_t i = 0; i < places; ++i) {
+      const base::fd arrived(along.at(i));
+      EXPECT_EQ(::fcntl(arrived.get(), F_GETFD), FD_CLOEXEC);
+    }
+  }
+  std::array<int, 2> along{5, 5};
+  char got = 0;
+  ASSERT_EQ(sys::send(a.get(), "x", 1, 0, {ends, 1}), 1);
+  EXPECT_EQ(sys::recv(b.get(), &got, 1, 0, along), 1);
+  EXPECT_NE(base::fd(along[0]).get(), -1);
+  EXPECT_EQ(along[1], -1);
 }
 
 TEST(SysTest, SigmaskReportsByErrno) {

@@ -19,7 +19,7 @@ namespace fault = base::fault;
 using procpool::testing::census;
 using procpool::testing::eventually;
 
-const child_function nothing = [](std::uint32_t, std::uint32_t, base::fd) {};
+const child_function nothing = [](std::uint32_t, std::uint32_t, gifts) {};
 
 report next(zygote_client& client) {
   std::optional<report> r;

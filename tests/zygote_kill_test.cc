@@ -48,7 +48,7 @@ void play(zygote_client& client) {
   EXPECT_TRUE(client.reap(clock::now() + std::chrono::seconds(10)));
 }
 
-void live(std::uint32_t worker, std::uint32_t, base::fd) {
+void live(std::uint32_t worker, std::uint32_t, gifts) {
   while (worker >= 2) ::pause();
 }
 

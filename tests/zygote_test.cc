@@ -77,11 +77,11 @@ pid_t launch(zygote_client& client, std::uint32_t worker, std::uint32_t generati
   return r.pid;
 }
 
-void sleep_for_ever(std::uint32_t, std::uint32_t, base::fd) {
+void sleep_for_ever(std::uint32_t, std::uint32_t, gifts) {
   for (;;) ::pause();
 }
 
-void ignore_sigterm(std::uint32_t, std::uint32_t, base::fd) {
+void ignore_sigterm(std::uint32_t, std::uint32_t, gifts) {
   ::signal(SIGTERM, SIG_IGN);
   for (;;) ::pause();
 }
@@ -107,7 +107,7 @@ int end_of_worker(const child_function& child) {
 }
 
 TEST_F(ZygoteTest, WorkerIsAskedForByPlaceAndGeneration) {
-  EXPECT_EQ(end_of_worker([](std::uint32_t worker, std::uint32_t generation, base::fd) {
+  EXPECT_EQ(end_of_worker([](std::uint32_t worker, std::uint32_t generation, gifts) {
               ::_exit(static_cast<int>(10 * worker + generation));
             }),
             59 << 8);

@@ -11,6 +11,7 @@
 //   calls one that a task returned trusts the task.
 //   6. aggregates, field by field: up to 24 fields, no base class; nothing to write
 //   7. procpool::shared_vector: where its elements lie, not they, wherever that can be (there)
+//   8. an open descriptor (procpool::fd): to a worker only
 //
 // Anything else cannot be sent; procpool::sendable<T> says so without an error. std::shared_ptr is
 // among it: that two of them share would be lost. So is a type without a default constructor,
@@ -46,6 +47,7 @@
 
 #include "procpool/detail/archive.h"
 #include "procpool/detail/code.h"
+#include "procpool/detail/descriptor.h"
 #include "procpool/detail/fields.h"
 #include "procpool/detail/form.h"
 #include "procpool/detail/vector_codec.h"
@@ -224,6 +226,8 @@ void write_value(encoder& e, const T& value) {
     write_member_function(e.out, value);
   } else if constexpr (how == form::offset) {
     e.out.raw(&value, sizeof value);
+  } else if constexpr (how == form::file) {
+    write_descriptor(e.out, value);
   } else if constexpr (how == form::array) {
     for (const auto& element : value) write_value(e, element);
   } else {
@@ -332,6 +336,8 @@ void read_value(decoder& d, T& value) {
     value = read_member_function<T>(d.in);
   } else if constexpr (how == form::offset) {
     read_data_member(d.in, value);
+  } else if constexpr (how == form::file) {
+    value = read_descriptor(d.in);
   } else if constexpr (how == form::array) {
     for (auto& element : value) read_value(d, element);
   } else {

@@ -54,7 +54,7 @@ inline constexpr bool makeable_from = std::is_constructible_v<E, W...> || requir
 template <class E, class... W>
 consteval bool check_exception() {
   constexpr bool movable = std::is_class_v<E> && std::is_move_constructible_v<E>;
-  constexpr bool sent = (good_argument<W> && ...);
+  constexpr bool sent = (good_state<W> && ...);
   static_assert(movable, "procpool: PROCPOOL_EXCEPTION takes a class whose objects can be moved.");
   static_assert(!movable || sent,
                 "procpool: an argument of PROCPOOL_EXCEPTION cannot be sent (a pointer, or a type "

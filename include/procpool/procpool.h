@@ -8,6 +8,7 @@
 #include "procpool/codec.h"          // how a value becomes bytes; sendable
 #include "procpool/error.h"          // what can go wrong
 #include "procpool/exception.h"      // exception types of your own, there and back
+#include "procpool/fd.h"             // fd: an open descriptor as an argument
 #include "procpool/future.h"         // an async_result as a std::future
 #include "procpool/indices.h"        // indices: numbers in a row
 #include "procpool/init.h"           // for forkserver and spawn

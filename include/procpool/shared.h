@@ -30,7 +30,7 @@ namespace procpool::detail {
 /// How a shared T is seen in a task: as itself, read from bytes once in each worker.
 template <class T>
 struct shared_form {
-  static constexpr bool sendable = procpool::sendable<T>;
+  static constexpr bool sendable = procpool::sendable<T> && !brings_descriptor<T>;
   using view = const T&;
   static void write(writer& out, const T& value) { encode(out, value); }
   static view read(const published_name& name) {

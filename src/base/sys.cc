@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <string>
@@ -47,8 +48,8 @@ int milliseconds(const timespec* timeout) noexcept {
   return static_cast<int>(timeout->tv_sec * 1000 + (timeout->tv_nsec + 999'999) / 1'000'000);
 }
 
-struct room_for_descriptor {
-  alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
+struct room_for_descriptors {
+  alignas(cmsghdr) char bytes[CMSG_SPACE(most_along * sizeof(int))];
 };
 
 }  // namespace
@@ -162,43 +163,45 @@ int socketpair(int (&ends)[2]) noexcept {
   return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
 }
 
-ssize_t send(int fd, const void* from, std::size_t size, int flags, int along) noexcept {
+ssize_t send(int fd, const void* from, std::size_t size, int flags,
+             std::span<const int> along) noexcept {
   PROCPOOL_FAIL(send, -1);
-  if (along == -1) return restart([&] { return ::send(fd, from, size, flags | MSG_NOSIGNAL); });
+  if (along.empty()) return restart([&] { return ::send(fd, from, size, flags | MSG_NOSIGNAL); });
   iovec bytes{const_cast<void*>(from), size};
-  room_for_descriptor control{};
+  room_for_descriptors control{};
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
-  message.msg_controllen = sizeof control.bytes;
+  message.msg_controllen = CMSG_SPACE(along.size_bytes());
   cmsghdr* head = CMSG_FIRSTHDR(&message);
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof along);
-  std::memcpy(CMSG_DATA(head), &along, sizeof along);
+  head->cmsg_len = CMSG_LEN(along.size_bytes());
+  std::memcpy(CMSG_DATA(head), along.data(), along.size_bytes());
   return restart([&] { return ::sendmsg(fd, &message, flags | MSG_NOSIGNAL); });
 }
 
-ssize_t recv(int fd, void* to, std::size_t size, int flags, int* along) noexcept {
-  if (along != nullptr) *along = -1;
+ssize_t recv(int fd, void* to, std::size_t size, int flags, std::span<int> along) noexcept {
+  std::ranges::fill(along, -1);
   PROCPOOL_FAIL(recv, -1);
-  if (along == nullptr) return restart([&] { return ::recv(fd, to, size, flags); });
+  if (along.empty()) return restart([&] { return ::recv(fd, to, size, flags); });
   iovec bytes{to, size};
-  room_for_descriptor control{};
+  room_for_descriptors control{};
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
   const ssize_t got = restart([&] {
     message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
+    // Not rounded up: the kernel would put one more descriptor there, which nobody would close.
+    message.msg_controllen = CMSG_LEN(along.size_bytes());
     return ::recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
   });
   if (got == -1) return got;
   const cmsghdr* head = CMSG_FIRSTHDR(&message);
-  if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-      head->cmsg_len == CMSG_LEN(sizeof *along))
-    std::memcpy(along, CMSG_DATA(head), sizeof *along);
+  if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+    std::memcpy(along.data(), CMSG_DATA(head),
+                std::min(head->cmsg_len - CMSG_LEN(0), along.size_bytes()));
   return got;
 }
 

@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <span>
 #include <type_traits>
 
 namespace procpool::sys {
@@ -73,12 +74,14 @@ int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
 
 /// socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC).
 int socketpair(int (&ends)[2]) noexcept;
-/// send with MSG_NOSIGNAL added. `along`: a descriptor whose copy goes with it (SCM_RIGHTS); -1:
-/// none.
-ssize_t send(int fd, const void* from, std::size_t size, int flags, int along = -1) noexcept;
-/// `along`: where to put the descriptor that came with it, close-on-exec, or -1. Without it, none
-/// is taken.
-ssize_t recv(int fd, void* to, std::size_t size, int flags, int* along = nullptr) noexcept;
+/// Descriptors that can go along with one message.
+inline constexpr std::size_t most_along = 2;
+/// send with MSG_NOSIGNAL added. `along`: descriptors whose copies go with it (SCM_RIGHTS).
+ssize_t send(int fd, const void* from, std::size_t size, int flags,
+             std::span<const int> along = {}) noexcept;
+/// `along`: where to put the descriptors that came with it, close-on-exec; -1 where none did. What
+/// there is no place for is not taken.
+ssize_t recv(int fd, void* to, std::size_t size, int flags, std::span<int> along = {}) noexcept;
 
 int epoll_create() noexcept;
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept;

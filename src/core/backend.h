@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -36,6 +37,8 @@ struct task_message {
   std::uint32_t first;
   std::uint32_t count;
   bool timed;  ///< look() shall know since when an item runs
+  /// What is attached to the parcel; there as long as the parcel.
+  std::span<const std::shared_ptr<const detail::attachment>> attached = {};
 };
 
 /// A worker's process, as whoever keeps it knows it.
@@ -101,6 +104,9 @@ class backend {
   virtual void ask(worker_id worker) = 0;
   virtual bool signal(worker_id worker, int number) = 0;
   virtual bool kill(worker_id worker) = 0;
+
+  /// The answer to descriptor_wanted: a copy of `descriptor` goes to the worker; -1: there is none.
+  virtual void give(worker_id worker, std::uint32_t serial, int descriptor) = 0;
 
   /// Appends what has happened since the last call.
   virtual void poll(std::vector<event>& to) = 0;

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "core/call_count.h"
+#include "core/descriptors.h"
 #include "core/shared_values.h"
 #include "core/stop_request.h"
 #include "procpool/detail/batch.h"
@@ -37,6 +38,8 @@ struct context {
   stop_request stop;     ///< of the item that runs
   shared_values values;  ///< what the pool has published
   const std::shared_ptr<detail::vector_store> vectors;
+  /// Of the task that runs; null: there are none.
+  descriptor_source* descriptors = nullptr;
 
  private:
   detail::kept_result kept_;

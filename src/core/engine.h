@@ -272,6 +272,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause) noexcept;
   void drive(guard& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
+  void give(const descriptor_wanted& e);
   void bury_if_unread(worker_id worker);
   void take_in_reply(const task_finished& e, std::vector<delivery>& out, clock::time_point now);
   void take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now);

@@ -70,6 +70,15 @@ struct signal_sent {
   worker_id worker;
 };
 
+/// A worker waits for a descriptor among the arguments of a task that it was sent: for what is
+/// attached to the parcel under that number, if anything. Followed by backend::give.
+struct descriptor_wanted {
+  worker_id worker;
+  task_id task;
+  std::uint32_t number;
+  std::uint32_t serial;  ///< for backend::give
+};
+
 /// The worker is gone. What it had been sent and not answered, oldest first: of the first one it
 /// may have done a part, and may have been in the middle of the item after that.
 struct worker_lost {
@@ -91,6 +100,7 @@ struct broken {
   std::exception_ptr cause;  // nested, when there is one
 };
 
-using event = std::variant<worker_up, task_finished, signal_sent, worker_lost, broken>;
+using event =
+    std::variant<worker_up, task_finished, signal_sent, worker_lost, broken, descriptor_wanted>;
 
 }  // namespace procpool::core

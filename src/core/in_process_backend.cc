@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/fd.h"
+#include "core/descriptors.h"
 #include "core/local_run.h"
 #include "core/worker.h"
 
@@ -16,6 +18,31 @@ namespace procpool::core {
 namespace {
 
 constexpr std::align_val_t alignment{detail::published_alignment};
+
+/// The task's own descriptors while it runs, whatever becomes of its parcel meanwhile; then again
+/// those of the task that waits for it.
+class own_descriptors final : public descriptor_source {
+ public:
+  using attachments = std::vector<std::shared_ptr<const detail::attachment>>;
+  own_descriptors(context& here, std::span<const attachments::value_type> all)
+      : here_(here), before_(std::exchange(here.descriptors, this)) {
+    if (!all.empty()) all_.assign(all.begin(), all.end());
+  }
+  own_descriptors(const own_descriptors&) = delete;
+  own_descriptors& operator=(const own_descriptors&) = delete;
+  ~own_descriptors() { here_.descriptors = before_; }
+
+  base::fd fetch(std::uint32_t number) override {
+    const int descriptor = number < all_.size() ? all_[number]->descriptor() : -1;
+    if (descriptor == -1) no_such_descriptor();
+    return copy_of(descriptor);
+  }
+
+ private:
+  context& here_;
+  descriptor_source* before_;
+  attachments all_;
+};
 
 struct aligned_delete {
   void operator()(std::byte* p) const noexcept { ::operator delete(p, alignment); }
@@ -157,6 +184,7 @@ void in_process_backend::run(const pending& p) {
   context_.values.tidy();
   auto begun = clock::now();
   context_scope here(context_);
+  const own_descriptors descriptors(context_, p.message.attached);
   local_run run(p.message.parcel, p.message.first, p.kept, nullptr, context_.vectors.get());
   {
     call_count::task counted(context_.calls, run.progress());

@@ -52,6 +52,7 @@ class in_process_backend final : public backend {
   void ask(worker_id) override {}
   bool signal(worker_id, int) override { return true; }
   bool kill(worker_id) override { return true; }
+  void give(worker_id, std::uint32_t, int) override {}
   void poll(std::vector<event>& to) override;
   void release(worker_id worker, std::uint32_t ticket) override;
   void bury(worker_id) override {}

@@ -143,7 +143,16 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     state_ = state::broken;
     cause_ = std::move(*b);
     fail_all_calls([this] { return why(cause_); });
+  } else if (const auto* wanted = std::get_if<descriptor_wanted>(&e)) {
+    if (at_work()) give(*wanted);
   }
+}
+
+// The task is the worker's; the number may be anything.
+void engine::give(const descriptor_wanted& e) {
+  const auto& attached = parcels_[e.task]->attached;
+  backend_->give(e.worker, e.serial,
+                 e.number < attached.size() ? attached[e.number]->descriptor() : -1);
 }
 
 void engine::bury_if_unread(worker_id worker) {
@@ -301,8 +310,9 @@ void engine::send(const scheduler::send& d) {
   const bool timed = timeout_of(d.task).count() != 0;
   std::exception_ptr error;
   try {
-    backend_->send(d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
-                              static_cast<std::uint32_t>(t.first - p.base), t.count, timed});
+    backend_->send(d.worker,
+                   {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
+                    static_cast<std::uint32_t>(t.first - p.base), t.count, timed, p.attached});
     if (timed) watch_worker(d.worker, d.task, clock::now());
   } catch (...) {
     error = std::current_exception();

@@ -10,6 +10,7 @@
 #include "base/modules.h"
 #include "base/sys.h"
 #include "core/context.h"
+#include "core/descriptors.h"
 #include "core/failure.h"
 #include "core/worker.h"
 #include "local/crash_handler.h"
@@ -21,7 +22,7 @@
 namespace procpool::local {
 namespace {
 
-class shared_memory_link final : public core::link {
+class shared_memory_link final : public core::link, public core::descriptor_source {
  public:
   explicit shared_memory_link(shm::worker_half& half) noexcept : half_(half) {}
 
@@ -36,6 +37,13 @@ class shared_memory_link final : public core::link {
   void failed(std::span<const std::byte> error) override {
     half_.failure().raw(error.data(), error.size());
     half_.report(shm::worker_state::failed);
+  }
+
+  // A thread that a task has started is at no task: what it reads is none's arguments.
+  base::fd fetch(std::uint32_t number) override {
+    auto got = sys::gettid() == sys::getpid() ? half_.want(number) : std::nullopt;
+    if (!got) core::no_such_descriptor();
+    return std::move(*got);
   }
 
  private:
@@ -63,13 +71,15 @@ void hear_of_modules(const shm::segment& memory) noexcept {
   base::set_module_source(module_of_parent);
 }
 
-void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options) {
+void live(shm::segment& memory, process::gifts given, std::uint32_t worker,
+          const child_options& options) {
   // For parent_half::close_gate. A system that refuses it refuses the parent's part, too.
   if (sys::get_membarriers() != 0 && errno != ENOSYS && errno != EPERM && errno != EINVAL)
     sys::raise("membarrier");
   shm::window& own = memory.open_window(worker);
   hear_of_modules(memory);
-  shm::worker_half half(memory.head(), own, memory.results_size(), bell.get());
+  const auto& [bell, line] = given;
+  shm::worker_half half(memory.head(), own, memory.results_size(), bell.get(), line.get());
   shared_memory_link link(half);
   // Never destroyed: threads that tasks have started may ask it until the process ends.
   core::context& here = *new core::context(
@@ -78,6 +88,7 @@ void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child
         return at < parcels.size() ? parcels.subspan(at) : std::span<std::byte>{};
       },
       half.vectors(), &own.asked);
+  here.descriptors = &link;
   core::enter_worker(here);
   if (options.crash_traces) {
     note_crashes(own.last, reinterpret_cast<const void*>(&core::work));

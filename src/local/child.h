@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "process/zygote.h"
 #include "procpool/detail/batch.h"
 #include "procpool/options.h"
 #include "shm/segment.h"
@@ -30,8 +31,10 @@ struct child_options {
 /// reference.
 void hear_of_modules(const shm::segment& memory) noexcept;
 
-/// A worker's life: returns when it should end. `bell`: the eventfd that wakes the parent for it.
-void live(shm::segment& memory, base::fd bell, std::uint32_t worker, const child_options& options);
+/// A worker's life: returns when it should end. `given`: the eventfd that wakes the parent for it,
+/// and the socket by which descriptors come from there.
+void live(shm::segment& memory, process::gifts given, std::uint32_t worker,
+          const child_options& options);
 
 /// Instead: tells the parent why there is no worker, in a handler of that exception.
 void fail_to_live(shm::segment& memory, base::fd bell, std::uint32_t worker);

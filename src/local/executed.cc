@@ -41,6 +41,7 @@ constexpr int memory_number = owner_number + 1;
 // A worker's:
 constexpr int own_memory_number = process::first_descriptor;
 constexpr int own_bell_number = own_memory_number + 1;
+constexpr int own_line_number = own_bell_number + 1;
 
 [[noreturn]] void serve_as_zygote(base::fd& socket) {
   PROCPOOL_STEP("zygote: executed");
@@ -52,35 +53,36 @@ constexpr int own_bell_number = own_memory_number + 1;
   PROCPOOL_STEP("zygote: knows its pool");
 
   process::serve_zygote(
-      std::move(socket), std::move(owner), [&](std::uint32_t worker, std::uint32_t, base::fd bell) {
+      std::move(socket), std::move(owner),
+      [&](std::uint32_t worker, std::uint32_t, process::gifts given) {
         if (b.spawn) {
           PROCPOOL_STEP("worker: about to be executed");
-          const int own[] = {memory.descriptor(), bell.get()};
+          const int own[] = {memory.descriptor(), given[0].get(), given[1].get()};
           const int error = process::become_again({process::assignment::role::worker, worker}, own);
           try {
             throw std::system_error(error, std::system_category(),
                                     "procpool: executing this program again");
           } catch (...) {
-            fail_to_live(memory, std::move(bell), worker);
+            fail_to_live(memory, std::move(given[0]), worker);
             process::leave(EXIT_FAILURE);
           }
         }
-        live(memory, std::move(bell), worker, b.options);
+        live(memory, std::move(given), worker, b.options);
       });
 }
 
 void serve_as_worker(std::uint32_t worker) {
   PROCPOOL_STEP("worker: executed");
   shm::segment memory(inherited(own_memory_number));
-  base::fd bell = inherited(own_bell_number);
+  process::gifts given{inherited(own_bell_number), inherited(own_line_number)};
   try {
     check_modules(memory);
     hear_of_modules(memory);
     const boot b = read_boot(memory);
-    live(memory, std::move(bell), worker, b.options);
+    live(memory, std::move(given), worker, b.options);
   } catch (...) {
-    if (!bell) throw;
-    fail_to_live(memory, std::move(bell), worker);
+    if (!given[0]) throw;
+    fail_to_live(memory, std::move(given[0]), worker);
   }
 }
 

@@ -28,13 +28,9 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
   // The zygote comes before everything it has no business to inherit.
   zygote_ = make_zygote(method, options);
-  supervisor_ = std::make_unique<supervisor>(*zygote_, options.initializer != nullptr,
-                                             [this](std::uint32_t w, bool suspicious) {
-                                               places_[w]->channel.prepare(suspicious);
-                                               places_[w]->held->starting();
-                                               if (w >= top_) top_ = w + 1;
-                                               return places_[w]->bell.get();
-                                             });
+  supervisor_ = std::make_unique<supervisor>(
+      *zygote_, options.initializer != nullptr,
+      [this](std::uint32_t worker, bool suspicious) { return prepare(worker, suspicious); });
   int control[] = {zygote_->socket(), zygote_->pidfd()};
   bell_ = std::make_unique<bell>(memory_->head(), control);
   grow(workers);
@@ -48,14 +44,27 @@ local_backend::place::place(const std::shared_ptr<shm::segment>& memory,
                                               memory->results_size())),
       bell(sys::check(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
+// The socket is this worker's alone: what was sent to the one before, and what that one has left
+// the other end to, ends with it.
+supervisor::outfit local_backend::prepare(std::uint32_t worker, bool suspicious) {
+  place& p = *places_[worker];
+  int ends[2];
+  sys::check(sys::socketpair(ends), "socketpair for a worker");
+  p.line = base::fd(ends[0]);
+  p.channel.prepare(suspicious);
+  p.held->starting();
+  if (worker >= top_) top_ = worker + 1;
+  return {p.bell.get(), base::fd(ends[1])};
+}
+
 std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
                                                                    const child_options& options) {
   if (method == start_method::fork) {
     return std::make_unique<process::zygote_client>(
-        [this, options](std::uint32_t worker, std::uint32_t, base::fd bell) {
+        [this, options](std::uint32_t worker, std::uint32_t, process::gifts given) {
           process::set_depth(process::depth() + 1);
           memory_->protect();
-          live(*memory_, std::move(bell), worker, options);
+          live(*memory_, std::move(given), worker, options);
         });
   }
   const boot b{options, method == start_method::spawn};
@@ -159,8 +168,9 @@ void local_backend::send(core::worker_id worker, const core::task_message& messa
   const base::token& entry = token_of(message.entry);
   // Whoever encoded the parcel has looked at the modules, when it names functions of them.
   if (base::modules_seen() != modules_told_) tell_modules();
-  shm::message m{entry.module,  entry.offset,   message.entry->type, message.first,
-                 message.count, message.parcel, shm::in_slot,        message.timed};
+  shm::message m{entry.module,  entry.offset,  message.entry->type,
+                 message.first, message.count, message.parcel,
+                 shm::in_slot,  message.timed, static_cast<std::uint32_t>(message.attached.size())};
   core::block copy;
   if (message.in_block) {
     m.parcel_at = static_cast<std::uint64_t>(message.parcel.data() - memory_->parcels().data());
@@ -289,6 +299,9 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
         if (f.retires) supervisor_->leaves(worker);
         to.emplace_back(f);
       }
+      if (const auto w = p.channel.wish())
+        to.emplace_back(core::descriptor_wanted{worker, p.slots[w->index % shm::ring_slots].task,
+                                                w->number, w->serial});
       if (p.channel.corrupt()) supervisor_->kill(worker);
       break;
     default:
@@ -339,6 +352,12 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
   to.emplace_back(std::move(lost));
 }
 
+// A worker that is not even told that there is nothing for it would wait for ever.
+void local_backend::give(core::worker_id worker, std::uint32_t serial, int descriptor) {
+  place& p = *places_[worker];
+  if (!shm::answer_wish(p.line.get(), serial, descriptor)) p.channel.give_up();
+}
+
 void local_backend::release(core::worker_id worker, std::uint32_t ticket) {
   place& p = *places_[worker];
   free_copy(p.slots[ticket % shm::ring_slots]);
@@ -349,6 +368,7 @@ void local_backend::bury(core::worker_id worker) {
   for (sent& s : places_[worker]->slots) free_copy(s);
   places_[worker]->channel.silence();
   places_[worker]->held->ended(shm::arena::most_warm);
+  places_[worker]->line.reset();
   supervisor_->bury(worker);
   while (top_ != 0 && supervisor_->stage_of(top_ - 1) == stage::empty) --top_;
 }

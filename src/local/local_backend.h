@@ -67,6 +67,7 @@ class local_backend final : public core::backend {
     return supervisor_->signal(worker, number);
   }
   bool kill(core::worker_id worker) override { return supervisor_->kill(worker); }
+  void give(core::worker_id worker, std::uint32_t serial, int descriptor) override;
   void poll(std::vector<core::event>& to) override;
   void release(core::worker_id worker, std::uint32_t ticket) override;
   void bury(core::worker_id worker) override;
@@ -99,6 +100,7 @@ class local_backend final : public core::backend {
     shm::parent_half channel;
     std::shared_ptr<shm::held_blocks> held;
     base::fd bell;  // an eventfd, by which the worker wakes the parent
+    base::fd line;  // a socket, by which the parent gives this worker descriptors
     std::array<sent, shm::ring_slots> slots;
     bool to_wake = false;
     core::at_hand seen;         // the item that ran when it was last looked at,
@@ -110,6 +112,7 @@ class local_backend final : public core::backend {
   }
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
+  [[nodiscard]] supervisor::outfit prepare(std::uint32_t worker, bool suspicious);
   [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(start_method method,
                                                                     const child_options& options);
   /// Tells the workers of the modules that were loaded since they were last told.

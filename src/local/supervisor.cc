@@ -20,7 +20,7 @@ namespace procpool::local {
 using process::report_kind;
 
 supervisor::supervisor(process::zygote_client& zygote, bool has_initializer,
-                       std::function<int(std::uint32_t, bool)> prepare)
+                       std::function<outfit(std::uint32_t, bool)> prepare)
     : zygote_(zygote), has_initializer_(has_initializer), prepare_(std::move(prepare)) {}
 
 // ---- launching ----------------------------------------------------------------------------------
@@ -66,7 +66,13 @@ std::uint32_t supervisor::taken() const noexcept {
 
 void supervisor::launch(std::uint32_t worker) {
   place& p = places_[worker];
-  const int given = prepare_(worker, p.suspicious);
+  outfit own;
+  try {
+    own = prepare_(worker, p.suspicious);
+  } catch (const std::system_error& e) {
+    refused(worker, e.code().value());
+    return;
+  }
   p.suspicious = false;
   p.killed = false;
   p.served = false;
@@ -74,6 +80,7 @@ void supervisor::launch(std::uint32_t worker) {
   p.waits = false;
   p.at = stage::launching;
   p.launched = clock::now();
+  const std::array given{own.bell, own.line.get()};
   if (zygote_.request_launch(worker, ++p.generation, given)) return;
   p.at = stage::empty;
   launch_after(worker, 1);
@@ -85,8 +92,8 @@ void supervisor::launch_after(std::uint32_t worker, int failures) {
   retry_at_ = std::min(retry_at_, clock::now() + pause);
 }
 
-/// fork was refused: tried again later, for the reason may pass; given up when it does not and
-/// nobody is left to do the work.
+/// fork, or what a worker needs, was refused: tried again later, for the reason may pass; given up
+/// when it does not and nobody is left to do the work.
 void supervisor::refused(std::uint32_t worker, int error) {
   place& p = places_[worker];
   p.at = stage::empty;
@@ -99,8 +106,8 @@ void supervisor::refused(std::uint32_t worker, int error) {
   if (refused_forks_ >= most_refused_forks && nobody_left()) {
     core::broken why;
     why.why = "procpool: the system lets the pool start no worker";
-    why.cause =
-        std::make_exception_ptr(std::system_error(error, std::system_category(), "procpool: fork"));
+    why.cause = std::make_exception_ptr(
+        std::system_error(error, std::system_category(), "procpool: starting a worker"));
     give_up(std::move(why));
     return;
   }

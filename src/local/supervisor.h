@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "core/event.h"
 #include "process/zygote_client.h"
 
@@ -33,11 +34,16 @@ class supervisor {
   static constexpr int most_idle_kills = 50;
   static constexpr std::chrono::seconds young{10};
 
-  /// `prepare` makes a place ready for a new worker, and returns the descriptor that it is given;
-  /// `suspicious`: there was one before, which may have written ahead what the new one or the
-  /// parent would believe, however it left.
+  /// What a new worker is given: what wakes the parent for it, and its end of a pair of sockets.
+  struct outfit {
+    int bell;
+    base::fd line;
+  };
+  /// `prepare` makes a place ready for a new worker, or throws std::system_error; `suspicious`:
+  /// there was one before, which may have written ahead what the new one or the parent would
+  /// believe, however it left.
   supervisor(process::zygote_client& zygote, bool has_initializer,
-             std::function<int(std::uint32_t worker, bool suspicious)> prepare);
+             std::function<outfit(std::uint32_t worker, bool suspicious)> prepare);
 
   /// So many places; there are not more yet.
   void grow(std::uint32_t places) { places_.resize(places); }
@@ -125,7 +131,7 @@ class supervisor {
 
   process::zygote_client& zygote_;
   bool has_initializer_;
-  std::function<int(std::uint32_t, bool)> prepare_;
+  std::function<outfit(std::uint32_t, bool)> prepare_;
   std::vector<place> places_;
   std::uint32_t wanted_ = 0;
   std::vector<std::uint32_t> signalled_;

@@ -11,6 +11,7 @@
 //   zygote_server.h   in the zygote: answers
 #pragma once
 
+#include <array>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -21,10 +22,13 @@
 
 namespace procpool::process {
 
-/// A worker's life, in the worker: when it returns, the process leaves with status 0. `given`: a
-/// copy of the descriptor that its launch was asked with, or none.
+/// What a worker is given: copies of the descriptors that its launch was asked with.
+inline constexpr std::size_t most_given = 2;
+using gifts = std::array<base::fd, most_given>;
+
+/// A worker's life, in the worker: when it returns, the process leaves with status 0.
 using child_function =
-    std::function<void(std::uint32_t worker, std::uint32_t generation, base::fd given)>;
+    std::function<void(std::uint32_t worker, std::uint32_t generation, gifts given)>;
 
 enum class request_kind : std::uint32_t { launch = 1, kill, stop };
 
@@ -32,8 +36,8 @@ struct request {
   request_kind kind;
   std::uint32_t worker;      ///< launch, kill: whose place; the owner's numbering
   std::uint32_t generation;  ///< launch, kill: the how-manieth process in that place
-  /// kill: the signal; SIGKILL is for the worker's whole process group. launch: 1, a descriptor
-  /// comes along.
+  /// kill: the signal; SIGKILL is for the worker's whole process group. launch: so many descriptors
+  /// come along.
   std::int32_t value;
 };
 static_assert(sizeof(request) == 16 && std::is_trivially_copyable_v<request>);
@@ -66,7 +70,9 @@ static_assert(sizeof(report) == 48 && std::is_trivially_copyable_v<report>);
 /// Whether what came in as one packet is such a message.
 inline bool makes_sense(const request& r) noexcept {
   return r.kind >= request_kind::launch && r.kind <= request_kind::stop &&
-         (r.kind != request_kind::kill || (r.value > 0 && r.value < NSIG));
+         (r.kind != request_kind::kill || (r.value > 0 && r.value < NSIG)) &&
+         (r.kind != request_kind::launch ||
+          (r.value >= 0 && r.value <= static_cast<std::int32_t>(most_given)));
 }
 inline bool makes_sense(const report& r) noexcept {
   return r.kind >= report_kind::ready && r.kind <= report_kind::signalled;

@@ -126,8 +126,9 @@ bool zygote_client::await_ready(clock::time_point deadline) {
 }
 
 bool zygote_client::request_launch(std::uint32_t worker, std::uint32_t generation,
-                                   int given) noexcept {
-  return send({request_kind::launch, worker, generation, given == -1 ? 0 : 1}, given);
+                                   std::span<const int> given) noexcept {
+  return send({request_kind::launch, worker, generation, static_cast<std::int32_t>(given.size())},
+              given);
 }
 
 bool zygote_client::request_kill(std::uint32_t worker, std::uint32_t generation,
@@ -137,7 +138,7 @@ bool zygote_client::request_kill(std::uint32_t worker, std::uint32_t generation,
 
 bool zygote_client::request_stop() noexcept { return send({request_kind::stop, 0, 0, 0}); }
 
-bool zygote_client::send(const request& r, int along) noexcept {
+bool zygote_client::send(const request& r, std::span<const int> along) noexcept {
   return sys::send(socket_.get(), &r, sizeof r, MSG_DONTWAIT, along) == sizeof r;
 }
 

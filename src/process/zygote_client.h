@@ -30,8 +30,9 @@ class zygote_client {
   ~zygote_client();
 
   /// False: the zygote has not kept up (or is dead()) and nothing was asked; ask again later.
-  /// `given`: a descriptor for the worker; -1: none.
-  bool request_launch(std::uint32_t worker, std::uint32_t generation, int given = -1) noexcept;
+  /// `given`: descriptors for the worker.
+  bool request_launch(std::uint32_t worker, std::uint32_t generation,
+                      std::span<const int> given = {}) noexcept;
   /// Ignored by the zygote when that process has ended. SIGKILL ends its process group.
   bool request_kill(std::uint32_t worker, std::uint32_t generation, int signal) noexcept;
   /// It kills its workers, reports what became of them as far as the socket has room, and leaves.
@@ -65,7 +66,7 @@ class zygote_client {
   /// `make`: makes its process, returns its pid.
   void start(const std::function<pid_t(ends&)>& make);
   bool await_ready(clock::time_point deadline);
-  bool send(const request& r, int along = -1) noexcept;
+  bool send(const request& r, std::span<const int> along = {}) noexcept;
 
   pid_t owner_;
   base::fd socket_;

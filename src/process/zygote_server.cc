@@ -67,12 +67,12 @@ class server {
   };
 
   void receive();
-  void launch(const request& r, base::fd given);
+  void launch(const request& r, gifts given);
   void kill(const request& r);
   void reap();
   bool flush();
   bool send(const report& r) noexcept;
-  [[noreturn]] void become_worker(const request& r, base::fd given);
+  [[noreturn]] void become_worker(const request& r, gifts given);
 
   const pid_t self_;
   base::fd socket_;
@@ -111,9 +111,9 @@ void server::turn() {
 void server::receive() {
   for (;;) {
     request r;
-    int along = -1;
-    const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC, &along);
-    base::fd given(along);
+    std::array<int, most_given> along;
+    const ssize_t size = sys::recv(socket_.get(), &r, sizeof r, MSG_DONTWAIT | MSG_TRUNC, along);
+    gifts given{base::fd(along[0]), base::fd(along[1])};
     // Nothing is there, or there is no memory to take it: poll says when to try again.
     if (size == -1 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;
     // Its end, an error, or words that no owner says: there is no owner to serve.
@@ -131,9 +131,10 @@ void server::receive() {
   }
 }
 
-void server::launch(const request& r, base::fd given) {
+void server::launch(const request& r, gifts given) {
   PROCPOOL_STEP("zygote: launch received");
-  if (r.value != 0 && !given) {  // there was no number left for it
+  const auto arrived = std::ranges::count_if(given, [](const base::fd& d) { return bool(d); });
+  if (arrived != r.value) {  // there was no number left for it
     say({report_kind::launch_failed, r.worker, r.generation, 0, EMFILE});
     return;
   }
@@ -152,7 +153,7 @@ void server::launch(const request& r, base::fd given) {
   PROCPOOL_STEP("zygote: launch reported");
 }
 
-void server::become_worker(const request& r, base::fd given) {
+void server::become_worker(const request& r, gifts given) {
   try {
     PROCPOOL_STEP("worker: forked, outlives its zygote");
     // The zygote's only thread forked us, so its end is the zygote's end. When it came before the

@@ -24,6 +24,7 @@ void parent_half::prepare(bool suspicious) noexcept {
   oldest_ = tail_;
   released_.fill(false);
   corrupt_ = false;
+  wishes_ = false;
   if (suspicious) {
     for (std::uint32_t i = 0; i < ring_slots; ++i) {
       window_.tasks[i].word.store(0, std::memory_order_relaxed);
@@ -77,6 +78,8 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   t.parcel_size = m.parcel.size();
   t.parcel_at = m.parcel_at;
   t.timed = m.timed ? 1 : 0;
+  t.attached = m.attached;
+  wishes_left_[i] = 2 * m.attached;
   if (m.parcel_at == in_slot && !m.parcel.empty())
     std::memcpy(t.bytes, m.parcel.data(), m.parcel.size());
   publish(t.word, index, m.count);
@@ -128,13 +131,19 @@ std::optional<std::span<const std::byte>> parent_half::bytes_of(
 }
 
 std::optional<answer> parent_half::read() noexcept {
-  if (corrupt_ || !ready()) return std::nullopt;
+  const std::uint32_t index = first();
+  const std::uint32_t lap = lap_of(index);
+  reply_slot& r = window_.replies[index % ring_slots];
+  const std::uint32_t word = r.word.load(std::memory_order_acquire);
+  if (word != lap) {
+    wishes_ = static_cast<std::uint16_t>(word) == lap;
+    return std::nullopt;
+  }
+  if (corrupt_) return std::nullopt;
   if (unanswered() == 0) {  // an answer that nobody asked for would keep ready() true for ever
     corrupt_ = true;
     return std::nullopt;
   }
-  std::uint32_t index = read_.load(std::memory_order_relaxed);
-  reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
   const auto ending = static_cast<reply_ending>(r.ending.load(std::memory_order_relaxed));
@@ -247,12 +256,14 @@ void parent_half::silence() noexcept {
 
 // ---- the worker's half --------------------------------------------------------------------------
 
-worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent)
+worker_half::worker_half(const header& head, window& own, std::size_t results_size, int wake_parent,
+                         int line)
     : head_(head),
       window_(own),
       results_at_(reinterpret_cast<std::byte*>(&own) + results_at),
       results_(std::make_shared<own_results>(own, results_at_, results_size)),
       wake_parent_(wake_parent),
+      line_(line),
       at_(own.start),
       out_(*this),
       run_(*this) {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/memory_watch.h"
 #include "procpool/detail/batch.h"
 #include "shm/layout.h"
@@ -37,6 +38,8 @@ struct message {
   std::span<const std::byte> parcel;
   std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
   bool timed = false;       ///< at_hand() shall know since when an item runs
+  /// As task_slot::attached.
+  std::uint32_t attached = 0;
 };
 
 /// What came back for one slot, checked: `bytes` lies in the window, `done` is no more than was
@@ -57,6 +60,18 @@ struct at_hand {
   bool running;
   std::uint64_t since;  ///< of a timed task's running item: CLOCK_MONOTONIC, as the worker says
 };
+
+/// The worker waits for a descriptor: for what is attached under that number to the task at that
+/// ring index. The number is the worker's word.
+struct descriptor_wish {
+  std::uint32_t serial;
+  std::uint32_t index;
+  std::uint32_t number;  ///< nothing_attached: no item of the task is this worker's any more
+};
+inline constexpr std::uint32_t nothing_attached = ~std::uint32_t{0};
+/// Answers it over the parent's end of the worker's socket; -1: there is no such descriptor. False:
+/// the worker goes on waiting, as the system refuses, or it has not read what was sent before.
+bool answer_wish(int line, std::uint32_t serial, int descriptor) noexcept;
 
 /// Where a worker's place stands, in window::state.
 enum class worker_state : std::uint32_t { starting, ready, failed };
@@ -117,8 +132,8 @@ class parent_half {
   /// There is something to read (from any thread).
   [[nodiscard]] bool ready() const noexcept {
     std::uint32_t index = read_.load(std::memory_order_relaxed);
-    return window_.replies[index % ring_slots].word.load(std::memory_order_acquire) ==
-           lap_of(index);
+    return static_cast<std::uint16_t>(window_.replies[index % ring_slots].word.load(
+               std::memory_order_acquire)) == lap_of(index);
   }
   /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker
   /// wrote something that no worker writes.
@@ -127,6 +142,14 @@ class parent_half {
   /// task.
   std::optional<answer> salvage() noexcept;
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
+  /// When read() gives nothing: the descriptor that the worker waits for, once. A worker that
+  /// wishes where nothing is attached, or over and over again, is corrupt.
+  std::optional<descriptor_wish> wish() noexcept {
+    if (!wishes_) return std::nullopt;
+    return take_wish();
+  }
+  /// The worker waits for what it will never get.
+  void give_up() noexcept;
   /// The answer's bytes are no longer looked at: the slot and its block are free.
   void release(std::uint32_t index) noexcept;
 
@@ -139,6 +162,7 @@ class parent_half {
   }
 
  private:
+  std::optional<descriptor_wish> take_wish() noexcept;
   [[nodiscard]] std::uint32_t first_unpublished() const noexcept;
   /// Nothing when the slot's words say where no bytes can be.
   [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
@@ -157,12 +181,15 @@ class parent_half {
   bool corrupt_ = false;
   bool gate_closed_ = false;
   std::array<bool, ring_slots> may_stop_{};  // at hand when the gate closed
+  bool wishes_ = false;                      // read() came to a wish
+  std::array<std::uint32_t, ring_slots> wishes_left_{};
 };
 
 class worker_half {
  public:
-  /// `wake_parent`: an eventfd.
-  worker_half(const header& head, window& own, std::size_t results_size, int wake_parent);
+  /// `wake_parent`: an eventfd. `line`: the worker's socket; -1: no descriptors.
+  worker_half(const header& head, window& own, std::size_t results_size, int wake_parent,
+              int line = -1);
 
   struct task {
     std::uint64_t module;
@@ -179,6 +206,10 @@ class worker_half {
   /// Publishes the answer to the task at hand. True: with it the worker retires, because it is told
   /// to, or because it has too much memory.
   bool answer(bool retires);
+  /// A descriptor of its own for what is attached to the task at hand under that number. Waits for
+  /// the parent; ends the process when that has gone. Nothing: there is no such descriptor. Throws
+  /// std::system_error. On the thread that runs the tasks.
+  std::optional<base::fd> want(std::uint32_t number);
   /// From now on claims nothing, after the first item, while this process has too much memory.
   void watch(std::unique_ptr<base::memory_watch> memory) noexcept { memory_ = std::move(memory); }
 
@@ -237,6 +268,7 @@ class worker_half {
   std::byte* results_at_;
   std::shared_ptr<own_results> results_;
   int wake_parent_;
+  int line_;
   std::uint32_t at_;  // ring index of the task at hand, or of the next
   std::uint32_t rung_ = 0;
   std::uint64_t last_type_ = 0;
@@ -245,6 +277,7 @@ class worker_half {
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
   std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;
+  std::uint32_t wished_ = 0;  // the serial of the last wish
   reply_writer out_;
   run run_;
   struct held {

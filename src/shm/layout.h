@@ -73,7 +73,7 @@ struct task_slot {
   std::uint64_t parcel_size;
   std::uint64_t parcel_at;  // in parcels, or in_slot
   std::uint32_t timed;      // 1: the worker notes when each item starts
-  std::uint32_t reserved;
+  std::uint32_t attached;   // what the parent keeps with the parcel: numbered from 0
   std::byte bytes[inline_size];
 };
 static_assert(sizeof(task_slot) == slot_size && offsetof(task_slot, bytes) == slot_head);
@@ -89,12 +89,14 @@ enum class reply_ending : std::uint32_t {
 
 /// The worker's half: what became of the task in the slot of the same number.
 struct reply_slot {
-  std::atomic<std::uint32_t> word;    // the lap of its ring index, once the reply is whole; else 0
-  std::atomic<std::uint32_t> ending;  // reply_ending
+  /// The lap of its ring index, once the reply is whole; above it a serial, while the worker waits
+  /// for a descriptor among the task's arguments; else 0.
+  std::atomic<std::uint32_t> word;
+  std::atomic<std::uint32_t> ending;    // reply_ending
   std::atomic<std::uint32_t> progress;  // 2k+1: item k runs; 2k+2: items 0..k are finished
-  std::uint32_t reserved;
-  std::atomic<std::uint64_t> written;  // bytes of the reply that go with `progress`
-  std::atomic<std::uint64_t> place;    // the reply's bytes: in the window's results, or in_slot
+  std::atomic<std::uint32_t> wanted;    // the number of what is attached, while it waits for that
+  std::atomic<std::uint64_t> written;   // bytes of the reply that go with `progress`
+  std::atomic<std::uint64_t> place;     // the reply's bytes: in the window's results, or in_slot
   std::atomic<std::uint64_t> nanoseconds;
   std::atomic<std::uint64_t> since;  // of a timed task: when the item that runs began
   std::uint64_t reserved2[2];
@@ -120,6 +122,13 @@ enum class vector_state : std::uint32_t {
   taken,  ///< the parent holds it
   free,   ///< and does so no more
 };
+
+/// What answers a wish, on the worker's socket. The descriptor comes along when `error` is 0.
+struct descriptor_answer {
+  std::uint32_t serial;  // the wish's
+  std::int32_t error;    // ENOENT: that is no descriptor
+};
+static_assert(sizeof(descriptor_answer) == 8);
 
 struct window {
   /// The worker sleeps on this futex word; the parent adds 1 and wakes.

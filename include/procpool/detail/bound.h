@@ -128,7 +128,7 @@ void encode_callable(writer& out, const departed<F, W...>& d) {
 template <class F, class... W>
 struct own_vehicle<bound_call<false, F, W...>> {
   using callable = bound_call<false, F, W...>;
-  static constexpr bool possible = vehicle_of<F> != vehicle::none && (good_argument<W> && ...);
+  static constexpr bool possible = vehicle_of<F> != vehicle::none && (good_state<W> && ...);
   static callable decode(reader& in) {
     F f = decode_callable<F>(in);
     return {std::move(f), decode_state(in, std::type_identity<std::tuple<W...>>{})};

@@ -22,6 +22,8 @@ class attachment {
   attachment(const attachment&) = delete;
   attachment& operator=(const attachment&) = delete;
   virtual ~attachment() = default;
+  /// When it is an open descriptor: its number; else -1.
+  [[nodiscard]] virtual int descriptor() const noexcept { return -1; }
 
  protected:
   attachment() = default;

@@ -168,7 +168,10 @@ using result_t = typename call_of<F, A...>::result;
 template <class T>
 concept good_argument = is_view<T> || sendable<T>;
 template <class T>
-concept good_result = std::is_void_v<T> || sendable<T>;
+concept good_result = std::is_void_v<T> ||(sendable<T> && !brings_descriptor<T>);
+/// What is written once and read by many tasks, or by none: bytes alone.
+template <class T>
+concept good_state = good_argument<T> && !brings_descriptor<T>;
 
 template <class Tuple>
 inline constexpr bool good_arguments = false;
@@ -180,7 +183,7 @@ concept placeholder = std::same_as<T, not_a_range> || std::same_as<T, not_a_tupl
 
 /// F can be called in a worker with arguments of types A.
 template <class F, class... A>
-consteval bool ask_task() {
+consteval bool ask_way() {
   if constexpr ((placeholder<A> || ...))
     return false;
   else if constexpr (vehicle_of<std::decay_t<F>> == vehicle::none)
@@ -191,12 +194,28 @@ consteval bool ask_task() {
     return call_of<F, A...>::possible;
 }
 template <class F, class... A>
+inline constexpr bool way_is_good = ask_way<F, A...>();
+
+template <class Tuple>
+inline constexpr bool good_states = false;
+template <class... W>
+inline constexpr bool good_states<std::tuple<W...>> = (good_state<W> && ...);
+
+/// As well, it can be made beforehand, as bytes alone.
+template <class F, class... A>
+consteval bool ask_task() {
+  if constexpr (!way_is_good<F, A...>)
+    return false;
+  else
+    return good_states<argument_types<F, A...>> && !brings_descriptor<std::decay_t<F>>;
+}
+template <class F, class... A>
 inline constexpr bool task_is_good = ask_task<F, A...>();
 
-/// As well, its result can be sent back.
+/// F can be called so, and its result can be sent back.
 template <class F, class... A>
 consteval bool ask_call() {
-  if constexpr (!task_is_good<F, A...>)
+  if constexpr (!way_is_good<F, A...>)
     return false;
   else
     return good_result<result_t<F, A...>>;

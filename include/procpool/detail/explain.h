@@ -41,7 +41,11 @@ struct argument_of_type {
       "procpool: the elements of this view cannot be sent. Pass a view of plain values or a "
       "container.");
   static_assert(
-      pointer || view || good_argument<T>,
+      !brings_descriptor<T>,
+      "procpool: an fd can be an argument of a call, and nothing else: bind's state, and what an "
+      "initializer or finalizer is given, are bytes alone. Pass it with each call.");
+  static_assert(
+      pointer || view || brings_descriptor<T> || good_argument<T>,
       "procpool: this argument type cannot be sent. Make it an aggregate of types that can be, "
       "without a base class, or give it cereal's serialize() and a default constructor, or vouch "
       "for its bytes with procpool::enable_bytes.");
@@ -97,8 +101,11 @@ struct call_of_type {
 
 template <class T>
 struct shared_of_type {
+  static_assert(!brings_descriptor<T>,
+                "procpool: an fd cannot be shared: it can be an argument of a call, and nothing "
+                "else.");
   static_assert(
-      !std::same_as<T, T>,
+      brings_descriptor<T>,
       "procpool: this type cannot be shared: it cannot be sent. Share the value itself, not a "
       "pointer to it; a container or std::span of plain values; or an aggregate of types that can "
       "be sent.");
@@ -115,8 +122,11 @@ struct result_of_type {
   static_assert(!view,
                 "procpool: a view (string_view, span) cannot be a result: what it views is in the "
                 "worker's memory. Return a std::string or a container.");
+  static_assert(!brings_descriptor<R>,
+                "procpool: an fd cannot be a result: descriptors are passed to workers, not back. "
+                "Return what was read; or pass a socket or a pipe, and write to it.");
   static_assert(
-      pointer || view || good_result<R>,
+      pointer || view || brings_descriptor<R> || good_result<R>,
       "procpool: this result type cannot be sent back. Make it an aggregate of types that can "
       "be, without a base class, or give it cereal's serialize() and a default constructor, or "
       "vouch for its bytes with procpool::enable_bytes.");
@@ -143,6 +153,14 @@ constexpr void explain_arguments() {
   else
     explain_arguments<More...>();
 }
+/// The same for what must be bytes alone.
+template <class W, class... More>
+constexpr void explain_state() {
+  if constexpr (!good_state<W>)
+    static_cast<void>(sizeof(argument_of_type<W>));
+  else
+    explain_state<More...>();
+}
 template <class F, class... W>
 constexpr void explain_arguments_of(std::type_identity<std::tuple<W...>>) {
   if constexpr (!(good_argument<W> && ...))
@@ -160,7 +178,7 @@ struct explain_callable<bound_call<Published, F, W...>> {
     if constexpr (vehicle_of<F> == vehicle::none)
       static_cast<void>(sizeof(callable_of_type<F>));
     else
-      explain_arguments<W...>();
+      explain_state<W...>();
   }
 };
 /// Says why not. For calls that check_call refuses only.
@@ -182,10 +200,17 @@ template <class F, class... A>
 constexpr void require_call() {
   if constexpr (!call_is_good<F, A...>) explain_call<F, A...>();
 }
-/// The same for a call whose result is not sent.
+/// The same for a call that is made beforehand, and whose result is not sent.
+template <class F, class... W>
+constexpr void explain_state_of(std::type_identity<std::tuple<W...>>) {
+  explain_state<W..., F>();
+}
 template <class F, class... A>
 constexpr void require_task() {
-  if constexpr (!task_is_good<F, A...>) explain_call<F, A...>();
+  if constexpr (!way_is_good<F, A...>)
+    explain_call<F, A...>();
+  else if constexpr (!task_is_good<F, A...>)
+    explain_state_of<std::decay_t<F>>(std::type_identity<argument_types<F, A...>>{});
 }
 
 }  // namespace procpool::detail

@@ -25,6 +25,7 @@
 
 #include "procpool/detail/fields.h"
 #include "procpool/detail/user_codec.h"
+#include "procpool/fd.h"
 
 namespace procpool {
 
@@ -163,6 +164,7 @@ enum class form {
   code,      ///< a pointer to a function: its place in the program
   member,    ///< a pointer to a member function
   offset,    ///< a pointer to a data member
+  file,      ///< an fd: attached to the message
 };
 
 template <class T>
@@ -275,6 +277,8 @@ consteval form find_form() {
     return form::offset;
   else if constexpr (!std::is_class_v<T>)
     return form::none;
+  else if constexpr (std::same_as<T, fd>)
+    return form::file;
   else if constexpr (in_std<T>) {
     if constexpr (path_like<T>)
       return form::path;
@@ -385,7 +389,8 @@ consteval std::size_t least_size() {
 
 namespace procpool {
 
-/// Values of this type can be sent to a worker and back: see codec.h.
+/// Values of this type can be sent to a worker and, unless there is an fd in them, back: see
+/// codec.h.
 template <class T>
 concept sendable = detail::encodable<std::remove_cv_t<T>> && detail::makeable<std::remove_cv_t<T>>;
 
