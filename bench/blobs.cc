@@ -133,12 +133,14 @@ void sum_of_span(benchmark::State& state) {
   state.counters["worker_private"] = static_cast<double>(pool.apply(private_after_sum, xs));
 }
 
-void copy_and_sum(benchmark::State& state) {
+/// By hand; `kept`: the arena's memory is kept between the rounds, else each takes fresh pages.
+void copy_and_sum(benchmark::State& state, bool kept) {
   struct result : bench::two_words {
     std::uint64_t sum = 0;
   };
-  bench::shared<result> r(8 * many);
-  std::byte* const arena = r.behind();
+  bench::shared<result> r;
+  bench::shared<std::byte> arena_of(8 * many);
+  std::byte* const arena = &*arena_of;
   bench::partner child([&] {
     for (std::uint32_t n = 1;; ++n) {
       r->there.wait_for(n, 20us);
@@ -153,11 +155,14 @@ void copy_and_sum(benchmark::State& state) {
     r->there.set(++n);
     r->back.wait_for(n, 20us);
     if (r->sum != many) state.SkipWithError("a wrong sum");
+    if (!kept) madvise(arena, 8 * many, MADV_REMOVE);
   };
   round();  // memory is warm afterwards
   for (auto _ : state) round();
   say_sum(state);
 }
+void copy_and_sum_kept(benchmark::State& state) { copy_and_sum(state, true); }
+void copy_and_sum_fresh(benchmark::State& state) { copy_and_sum(state, false); }
 
 void echo_1(benchmark::State& state) { echo(state, mebibyte); }
 void fresh_vectors_1(benchmark::State& state) { fresh_vectors(state, mebibyte); }
@@ -177,7 +182,8 @@ BENCHMARK(fresh_vectors_64)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(kept_buffers_64)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(two_copies_64)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(sum_of_span)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(copy_and_sum)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(copy_and_sum_kept)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(copy_and_sum_fresh)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 using enum bench::quantity;
 const bench::compare small({"echo of 1 MiB", bytes_per_second, "echo_1", "fresh_vectors_1",
@@ -193,6 +199,8 @@ const bench::compare large_kept({"echo of 64 MiB", bytes_per_second, "echo_64", 
 const bench::compare large_copy({"echo of 64 MiB", bytes_per_second, "echo_64", "two_copies_64",
                                  "memcpy there and back, one process"});
 const bench::compare huge({"sum over a span of 1 GiB", bytes_per_second, "sum_of_span",
-                           "copy_and_sum", "memcpy into a kept arena, sum there"});
+                           "copy_and_sum_kept", "memcpy into a kept arena, sum there"});
+const bench::compare huge_fresh({"sum over a span of 1 GiB", bytes_per_second, "sum_of_span",
+                                 "copy_and_sum_fresh", "memcpy into fresh pages, sum there"});
 
 }  // namespace

@@ -52,6 +52,8 @@ class keeper final : public benchmark::ConsoleReporter {
     switch (what) {
       case quantity::p50:
         return counter("p50");
+      case quantity::p99:
+        return counter("p99");
       case quantity::tasks_per_second:
         return counter("items_per_second");
       case quantity::bytes_per_second:

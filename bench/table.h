@@ -9,7 +9,7 @@
 namespace bench {
 
 /// What of a benchmark's medians is compared; a time is better when small, a rate when large.
-enum class quantity { p50, time, tasks_per_second, bytes_per_second };
+enum class quantity { p50, p99, time, tasks_per_second, bytes_per_second };
 
 struct row {
   std::string name;
