@@ -80,6 +80,7 @@ class farm {
   std::minstd_rand random_;
 };
 
+/// The state's iterations are the items.
 void schedule(benchmark::State& state) {
   const auto workers = static_cast<std::uint32_t>(state.range(0));
   const std::size_t before = mallinfo2().uordblks;
@@ -103,6 +104,13 @@ void schedule_the_end(benchmark::State& state) {
 }
 
 BENCHMARK(schedule)->ArgName("workers")->RangeMultiplier(10)->Range(1, 10'000);
+// A long run, once: nothing grows with what has passed.
+BENCHMARK(schedule)
+    ->Name("schedule_100M")
+    ->ArgName("workers")
+    ->Arg(10'000)
+    ->Iterations(100'000'000)
+    ->Repetitions(1);
 BENCHMARK(schedule_the_end)->ArgName("workers")->RangeMultiplier(10)->Range(1, 10'000);
 
 }  // namespace
