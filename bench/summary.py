@@ -115,14 +115,16 @@ def table(rows, peers):
                      f"{times_as_long(row, best['value'], ours)} ×"]
         lines.append([row.label, said(ours, row.unit), said(raw, row.unit),
                       f"{times_as_long(row, ours, raw)} ×", row.is_by_hand, *other])
+    if not peers:
+        lines = [line[:-2] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines)]
     lines.insert(1, ["-" * width for width in widths])
     text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
             for line in lines]
-    text.append("\ntakes: so many times as long, or as much memory, as by hand; procpool is: so many"
-                " times as good as\nthe best other pool of processes; medians, 2 workers"
-                " (idle: 8; sum: 1)")
+    text += ["", "takes: so many times as long, or as much memory, as by hand; medians, 2 workers"
+             " (idle: 8; sum: 1)"]
     if peers:
+        text.append("procpool is: so many times as good as the best other pool of processes")
         text += [f"– {s['peer']}: {s['reason']}" for s in peers["skipped"] if not s["works"]]
     return "\n".join(text)
 
