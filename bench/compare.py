@@ -18,7 +18,7 @@ SLOW = "--benchmark_filter=-(heavy_|schedule_100M|sum_of_span|copy_and_sum|skewe
 
 
 def run(program, flags):
-    """{name: rate or 1 / time, whichever the benchmark tells; more is better} of one run."""
+    """{name: rate, or 1 / time or memory, whichever the benchmark tells; more is better} of one run."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         subprocess.run(
             [program, f"--benchmark_out={out.name}", "--benchmark_out_format=json",
@@ -31,7 +31,7 @@ def run(program, flags):
         if "error_occurred" in row:
             continue
         rate = row.get("items_per_second") or row.get("bytes_per_second")
-        time = row.get("p50") or row["real_time"]
+        time = row.get("private") or row.get("p50") or row["real_time"]
         found[row["name"].removesuffix("/real_time")] = rate or 1 / time
     return found
 
