@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One call there and back; many small ones at once.
+// One call there and back, awake and asleep; many small ones at once.
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "procpool/procpool.h"
@@ -20,20 +21,36 @@ constexpr int tasks = 10'000;
 
 int increment(int x) { return x + 1; }
 
-void apply(benchmark::State& state) {
-  procpool::pool pool(1);
-  for (int i = 0; i < 100; ++i) pool.apply(increment, i);
+/// Both sides are asleep at the start of a call that so long a pause precedes: nobody spins for 2
+/// ms.
+constexpr auto long_enough = 2ms;
+
+/// The calls are timed, the pauses before them are not.
+template <class Call>
+void each_timed(benchmark::State& state, std::chrono::milliseconds pause, Call call) {
   bench::samples times;
-  int x = 0;
   for (auto _ : state) {
+    if (pause.count() != 0) std::this_thread::sleep_for(pause);
     const auto start = bench::clock::now();
-    x = pool.apply(increment, x);
-    times.add(bench::clock::now() - start);
+    call();
+    const auto took = bench::clock::now() - start;
+    times.add(took);
+    state.SetIterationTime(std::chrono::duration<double>(took).count());
   }
   bench::say_quantiles(state, times);
 }
 
-void ping_pong(benchmark::State& state, std::chrono::nanoseconds spin) {
+void apply(benchmark::State& state, std::chrono::milliseconds pause) {
+  procpool::pool pool(2);
+  int x = 0;
+  for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
+  each_timed(state, pause, [&] { x = pool.apply(increment, x); });
+}
+void apply_awake(benchmark::State& state) { apply(state, 0ms); }
+void apply_asleep(benchmark::State& state) { apply(state, long_enough); }
+
+void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
+               std::chrono::nanoseconds spin) {
   bench::shared<bench::two_words> words;
   bench::partner child([&] {
     for (std::uint32_t n = 1;; ++n) {
@@ -41,18 +58,16 @@ void ping_pong(benchmark::State& state, std::chrono::nanoseconds spin) {
       words->back.set(n);
     }
   });
-  bench::samples times;
   std::uint32_t n = 0;
-  for (auto _ : state) {
-    const auto start = bench::clock::now();
+  each_timed(state, pause, [&] {
     words->there.set(++n);
     words->back.wait_for(n, spin);
-    times.add(bench::clock::now() - start);
-  }
-  bench::say_quantiles(state, times);
+  });
 }
-void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 20us); }
-void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0us); }
+void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 0ms, 20us); }
+void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0ms, 0us); }
+void ping_pong_asleep(benchmark::State& state) { ping_pong(state, long_enough, 0us); }
+void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, long_enough, 20us); }
 
 void apply_async(benchmark::State& state) {
   procpool::pool pool;
@@ -108,17 +123,28 @@ void ring_of_tasks(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * tasks);
 }
 
-BENCHMARK(apply)->UseRealTime();
-BENCHMARK(ping_pong_spinning)->UseRealTime();
-BENCHMARK(ping_pong_sleeping)->UseRealTime();
+BENCHMARK(apply_awake)->UseManualTime();
+BENCHMARK(ping_pong_spinning)->UseManualTime();
+BENCHMARK(ping_pong_sleeping)->UseManualTime();
+BENCHMARK(apply_asleep)->UseManualTime()->Iterations(300);
+BENCHMARK(ping_pong_asleep)->UseManualTime()->Iterations(300);
+BENCHMARK(ping_pong_asleep_spinning)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_async)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(ring_of_tasks)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 using enum bench::quantity;
-const bench::compare round_trip({"apply, p50", p50, "apply", "ping_pong_spinning",
+const bench::compare round_trip({"apply, p50", p50, "apply_awake", "ping_pong_spinning",
                                  "futex ping-pong, spinning first"});
-const bench::compare asleep({"apply, p50", p50, "apply", "ping_pong_sleeping",
-                             "futex ping-pong, always asleep"});
+const bench::compare late({"apply, p99", p99, "apply_awake", "ping_pong_spinning",
+                           "futex ping-pong, spinning first"});
+const bench::compare never_spins({"apply, p50", p50, "apply_awake", "ping_pong_sleeping",
+                                  "futex ping-pong, never spinning"});
+const bench::compare asleep({"apply, both sides asleep, p50", p50, "apply_asleep",
+                             "ping_pong_asleep", "futex ping-pong, both asleep before"});
+const bench::compare asleep_late({"apply, both sides asleep, p99", p99, "apply_asleep",
+                                  "ping_pong_asleep", "futex ping-pong, both asleep before"});
+const bench::compare asleep_spins({"apply, both sides asleep, p50", p50, "apply_asleep",
+                                   "ping_pong_asleep_spinning", "the same, spinning for 20 us"});
 const bench::compare many({"apply_async, 10,000 and get", tasks_per_second, "apply_async",
                            "ring_of_tasks", "a ring of slots, one process"});
 

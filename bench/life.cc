@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Pools and workers that come and go; a pool that has nothing to do.
+// Pools and workers that come and go. (Pools that have nothing to do: idle.cc.)
 #include <benchmark/benchmark.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <ctime>
-#include <filesystem>
-#include <fstream>
-#include <numeric>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "procpool/procpool.h"
@@ -20,7 +13,6 @@
 
 namespace {
 
-using namespace std::chrono_literals;
 constexpr int tasks = 100;
 
 int increment(int x) { return x + 1; }
@@ -74,51 +66,9 @@ void fork_exit_wait(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
-double cpu_seconds(pid_t pid) {
-  clockid_t id{};
-  timespec t{};
-  if (clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &t) != 0) return 0;
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-/// This process and all below it.
-void add_tree(pid_t pid, std::vector<pid_t>& pids) {
-  pids.push_back(pid);
-  std::error_code gone;
-  for (const auto& thread :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
-    std::ifstream children(thread.path() / "children");
-    for (pid_t child = 0; children >> child;) add_tree(child, pids);
-  }
-}
-
-/// Manual time: the CPU time that a second without tasks costs, measured for 200 ms.
-void idle(benchmark::State& state) {
-  std::vector<pid_t> pids;
-  add_tree(getpid(), pids);
-  const auto spent = [&pids] {
-    return std::accumulate(pids.begin(), pids.end(), 0.0,
-                           [](double sum, pid_t pid) { return sum + cpu_seconds(pid); });
-  };
-  std::this_thread::sleep_for(20ms);  // what was spinning is asleep by now
-  for (auto _ : state) {
-    const double before = spent();
-    std::this_thread::sleep_for(200ms);
-    state.SetIterationTime((spent() - before) / 0.2);
-  }
-}
-void idle_pool(benchmark::State& state) {
-  procpool::pool pool(2);
-  pool.apply(increment, 1);
-  idle(state);
-}
-void no_pool(benchmark::State& state) { idle(state); }
-
 BENCHMARK(pool_up_and_down)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(fresh_workers)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(fork_exit_wait)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(idle_pool)->UseManualTime()->Iterations(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(no_pool)->UseManualTime()->Iterations(1)->Unit(benchmark::kMicrosecond);
 
 BENCHMARK(eight_forked)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(eight_from_server)->UseRealTime()->Unit(benchmark::kMillisecond);
@@ -136,7 +86,5 @@ const bench::compare up({"pool of 2 up, a task, down", time, "pool_up_and_down",
                          "one fork, exit, waitpid"});
 const bench::compare fresh({"a new worker for each task", tasks_per_second, "fresh_workers",
                             "fork_exit_wait", "fork, exit, waitpid"});
-const bench::compare still({"CPU of an idle pool, each second", time, "idle_pool", "no_pool",
-                            "without a pool, measuring it"});
 
 }  // namespace

@@ -52,10 +52,14 @@ class keeper final : public benchmark::ConsoleReporter {
     switch (what) {
       case quantity::p50:
         return counter("p50");
+      case quantity::p99:
+        return counter("p99");
       case quantity::tasks_per_second:
         return counter("items_per_second");
       case quantity::bytes_per_second:
         return counter("bytes_per_second");
+      case quantity::private_bytes:
+        return counter("private");
       case quantity::time:
         return r.GetAdjustedRealTime() / benchmark::GetTimeUnitMultiplier(r.time_unit);
     }
@@ -88,6 +92,8 @@ std::string said(double value, quantity what) {
       return scaled(value, "/s");
     case quantity::bytes_per_second:
       return scaled(value, "B/s");
+    case quantity::private_bytes:
+      return scaled(value, "B");
     default:
       return scaled(value, "s");
   }
@@ -105,7 +111,7 @@ void print_table(const keeper& kept) {
     std::printf("%-34s %12s %12s %8.2f  %s\n", r.name.c_str(), said(*ours, r.what).c_str(),
                 said(*raw, r.what).c_str(), rate ? *raw / *ours : *ours / *raw, r.raw_is.c_str());
   }
-  if (headed) std::puts("ratio: how many times as long ours takes; medians");
+  if (headed) std::puts("ratio: how many times as much of time or memory ours takes; medians");
 }
 
 }  // namespace

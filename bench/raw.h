@@ -62,6 +62,7 @@ class partner {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
   }
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_;

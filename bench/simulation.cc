@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <utility>
@@ -80,14 +81,23 @@ class farm {
   std::minstd_rand random_;
 };
 
+std::size_t allocated() {
+  const auto now = mallinfo2();
+  return now.uordblks + now.hblkhd;
+}
+
+/// The state's iterations are the items. `grown`: bytes more than at the start, after all of them.
 void schedule(benchmark::State& state) {
   const auto workers = static_cast<std::uint32_t>(state.range(0));
-  const std::size_t before = mallinfo2().uordblks;
+  const std::size_t before = allocated();
   farm f(workers, std::chrono::milliseconds(1));
+  const std::size_t at_start = allocated();
   for (auto _ : state) f.step();
+  const std::size_t at_end = allocated();
   state.SetItemsProcessed(state.iterations());
   state.counters["bytes/worker"] =
-      static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(workers);
+      static_cast<double>(at_end - before) / static_cast<double>(workers);
+  state.counters["grown"] = static_cast<double>(at_end) - static_cast<double>(at_start);
 }
 
 /// From the end of the input on: each of the last items leaves a worker idle that asks the others.
@@ -103,6 +113,13 @@ void schedule_the_end(benchmark::State& state) {
 }
 
 BENCHMARK(schedule)->ArgName("workers")->RangeMultiplier(10)->Range(1, 10'000);
+// A long run, once: does anything grow with what has passed?
+BENCHMARK(schedule)
+    ->Name("schedule_100M")
+    ->ArgName("workers")
+    ->Arg(10'000)
+    ->Iterations(100'000'000)
+    ->Repetitions(1);
 BENCHMARK(schedule_the_end)->ArgName("workers")->RangeMultiplier(10)->Range(1, 10'000);
 
 }  // namespace

@@ -8,8 +8,9 @@
 
 namespace bench {
 
-/// What of a benchmark's medians is compared; a time is better when small, a rate when large.
-enum class quantity { p50, time, tasks_per_second, bytes_per_second };
+/// What of a benchmark's medians is compared; a rate is better when large, all else when
+/// small.
+enum class quantity { p50, p99, time, tasks_per_second, bytes_per_second, private_bytes };
 
 struct row {
   std::string name;

@@ -8,14 +8,16 @@ matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402 - it takes the backend that is set by then
 from matplotlib.patches import Patch  # noqa: E402
 
-from report import THREADS, WORKS, by_work, said  # noqa: E402
+from report import BY_HAND, THREADS, WORKS, by_work, said  # noqa: E402
 
-OURS, PROCESSES, FADED = "#d9480f", "#748ffc", "#ced4da"
+OURS, RAW, PROCESSES, FADED = "#d9480f", "#495057", "#748ffc", "#ced4da"
 GREY = "#868e96"
 
 
 def colour(peer):
-    return OURS if peer == "procpool" else FADED if peer in THREADS else PROCESSES
+    if peer in THREADS:
+        return FADED
+    return {"procpool": OURS, BY_HAND: RAW}.get(peer, PROCESSES)
 
 
 def panel(ax, work, rows, places):
@@ -56,21 +58,25 @@ def panel(ax, work, rows, places):
 
 def legend(ax, results):
     ax.axis("off")
+    by_hand = [Patch(color=RAW, label="the same by hand, without a pool")]
     ax.legend(handles=[Patch(color=OURS, label="procpool"),
+                       *(by_hand if BY_HAND in results["versions"] else []),
                        Patch(color=PROCESSES, label="other pools of processes"),
                        Patch(color=FADED, label="threads, without isolation")],
               loc="upper left", frameon=False, fontsize=9)
     machine = results["machine"]
     rounds = "a quick run: figures mean nothing" if results["quick"] else (
         f"rounds: {results['rounds']}, their medians")
-    ax.text(0.03, 0.66, f"two workers; {rounds}\n"
+    of = f", {machine['command']}" if BY_HAND in results["versions"] else ""
+    ax.text(0.03, 0.58, f"two workers; {rounds}\n"
             f"{machine['cpu']}, {machine['cores']} cores\n"
-            f"Linux {machine['kernel']}, {machine['date'][:10]}",
+            f"Linux {machine['kernel'].partition('-')[0]}, {machine['date'][:10]}{of}",
             transform=ax.transAxes, va="top", fontsize=7, color=GREY)
 
 
 def draw(results, path):
-    matplotlib.rcParams.update({"font.size": 8, "svg.hashsalt": "procpool"})
+    matplotlib.rcParams.update({"font.size": 8, "svg.fonttype": "none",
+                                "svg.hashsalt": "procpool"})
     figure, axes = pyplot.subplots(4, 3, figsize=(12, 11.5))
     for ax, (work, rows) in zip(axes.flat, by_work(results).items()):
         panel(ax, work, rows, len(results["versions"]))

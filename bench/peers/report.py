@@ -16,8 +16,9 @@ WORKS = {
     "fresh": ("a fresh worker for each task", False),
     "skewed": ("skewed map, times the ideal", True),
 }
-UNITS = {"s": "s", "items/s": "/s", "B/s": "B/s"}
+UNITS = {"s": "s", "items/s": "/s", "B/s": "B/s", "B": "B"}
 PREFIXES = (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")
+BY_HAND = "by hand"  # no pool: what ../summary.py puts beside them
 THREADS = {peer.name for peer in PEERS.values() if not peer.isolated}
 
 
@@ -42,15 +43,21 @@ def by_work(results):
     return rows
 
 
+def best_other(work, rows):
+    """The row of the best other pool of processes; nothing when none does that work."""
+    others = [r for p, r in rows.items() if p != "procpool" and p not in THREADS]
+    if not others:
+        return None
+    return (min if WORKS[work][1] else max)(others, key=lambda row: row["value"])
+
+
 def against_best(work, rows):
     """How many times as good procpool is as the best of the other process pools."""
-    others = {p: r["value"] for p, r in rows.items() if p != "procpool" and p not in THREADS}
-    if not others or "procpool" not in rows:
+    best = best_other(work, rows)
+    if not best or "procpool" not in rows:
         return "–"
-    less = WORKS[work][1]
-    best = (min if less else max)(others, key=others.get)
-    ratio = others[best] / rows["procpool"]["value"]
-    return f"{three_digits(ratio if less else 1 / ratio)} × {best}"
+    ratio = best["value"] / rows["procpool"]["value"]
+    return f"{three_digits(ratio if WORKS[work][1] else 1 / ratio)} × {best['peer']}"
 
 
 def table(results):
