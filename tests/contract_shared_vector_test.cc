@@ -135,12 +135,18 @@ TEST_P(vectors, without_elements_need_no_memory) {
   EXPECT_TRUE(p.apply([] { return doubles(); }).empty());
 }
 
-TEST_P(vectors, that_are_too_large_are_refused) {
+TEST_P(vectors, of_more_elements_than_there_can_be_are_refused) {
   pool p(with());
   EXPECT_THROW(static_cast<void>(p.allocate<double>(~std::size_t{0})), std::bad_alloc);
-  EXPECT_THROW(static_cast<void>(p.allocate<char>(std::size_t{1} << 62)), std::bad_alloc);
   EXPECT_THROW(p.apply([] { return this_worker::allocate<double>(~std::size_t{0}); }),
                std::bad_alloc);
+  EXPECT_TRUE(is_image(p.apply(image, 3), 3));
+}
+
+// In an in_process pool that is for operator new to say.
+TEST_P(vectors_far, that_are_too_large_are_refused) {
+  pool p(with(1));
+  EXPECT_THROW(static_cast<void>(p.allocate<char>(std::size_t{1} << 62)), std::bad_alloc);
   EXPECT_THROW(p.apply([] { return this_worker::allocate<char>(std::size_t{1} << 62); }),
                std::bad_alloc);
   EXPECT_TRUE(is_image(p.apply(image, 3), 3));
