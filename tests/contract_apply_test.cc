@@ -401,6 +401,26 @@ TEST_P(apply_in_process, runs_under_its_caller) {
   EXPECT_EQ(ran, std::this_thread::get_id());
 }
 
+TEST_P(apply_in_process, what_runs_when_the_pool_is_terminated_has_its_arguments_until_the_end) {
+  pool p(with(1));
+  static pool* here = nullptr;
+  static std::vector<std::string> seen;
+  here = &p;
+  seen.clear();
+  const std::vector<std::string> xs(4, std::string(100, 'x'));
+  auto f = [](const std::string& s) {
+    seen.push_back(s);
+    if (seen.size() != 1) return;
+    here->terminate();
+    // Whatever was freed by that is somebody's again.
+    std::vector<std::string> others;
+    for (std::size_t size = 32; size < 2000; size += 16) others.emplace_back(size, 'y');
+    EXPECT_EQ(others.front().front(), 'y');
+  };
+  EXPECT_THROW(p.map({.chunksize = 4}, f, xs), procpool::pool_terminated);
+  EXPECT_EQ(seen, xs);
+}
+
 // Through the same code path: objects are encoded and decoded, never shared.
 TEST_P(apply_in_process, still_copies_what_is_sent) {
   pool p(with(1));

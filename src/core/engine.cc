@@ -32,6 +32,7 @@ engine::~engine() {
   if (!options_.own_process()) return;  // a forked copy: blocks lie in memory that is the owner's
   for (parcel* p : parcels_)
     if (p != nullptr) leave_parcel(p, false);
+  while (spent_ != nullptr) delete std::exchange(spent_, spent_->next);
 }
 
 void engine::guard::unlock() {

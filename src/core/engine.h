@@ -374,6 +374,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   scheduler scheduler_;
   std::vector<call_record> calls_;  // by call_id
   std::vector<parcel*> parcels_;    // by task_id, of all that there is room for
+  parcel* spent_ = nullptr;         // see leave_parcel
   publications publications_;
   id_source ids_;
   std::vector<grave> graves_;           // by worker

@@ -360,6 +360,11 @@ void engine::leave_parcel(parcel* p, bool with_items) noexcept {
   if (with_items && --p->to_end == 0) pending_bytes_ -= p->counted;
   if (--p->users != 0) return;
   publications_.left(p->epoch);
+  if (options_.caller_runs && !at_work()) {
+    // Nothing stops a caller that is in the middle of it.
+    p->next = std::exchange(spent_, p);
+    return;
+  }
   delete p;
 }
 

@@ -33,6 +33,7 @@ class parcel {
   std::uint32_t users = 0;   // tasks that read it; guarded by the engine's lock
   std::uint32_t to_end = 0;  // of those the ones that have items
   std::uint64_t epoch = 0;   // see publications
+  parcel* next = nullptr;    // in the engine's list of those that are no task's any more
   std::size_t counted = 0;   // of its bytes, against max_pending_bytes
   std::shared_ptr<const detail::published> state;  // what its tasks read, or null
   std::vector<std::shared_ptr<const detail::attachment>> attached;
