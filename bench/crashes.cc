@@ -17,6 +17,7 @@ int increment(int x) { return x + 1; }
 void crash() { raise(SIGSEGV); }
 
 void crashes(benchmark::State& state, bool traces) {
+  bench::tidy_heap();
   procpool::pool pool({.processes = 2, .crash_traces = traces});
   bench::samples took;
   for (auto _ : state) {
@@ -35,6 +36,7 @@ void crash_traced(benchmark::State& state) { crashes(state, true); }
 void crash_untraced(benchmark::State& state) { crashes(state, false); }
 
 void fork_crash_wait(benchmark::State& state) {
+  bench::tidy_heap();
   bench::samples took;
   for (auto _ : state) {
     const auto start = bench::clock::now();

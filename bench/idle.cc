@@ -110,6 +110,7 @@ void idle_without_pool(benchmark::State& state) { idle(state); }
 
 /// Counters: the mean of all workers, the largest, and the zygote that forks them.
 void idle_memory(benchmark::State& state, start_method method) {
+  bench::tidy_heap();
   procpool::pool pool({.processes = workers, .start_method = method});
   use(pool);
   std::this_thread::sleep_for(20ms);
@@ -139,6 +140,7 @@ void idle_memory_spawn(benchmark::State& state) { idle_memory(state, start_metho
 
 /// By hand: a forked process that waits.
 void idle_memory_child(benchmark::State& state) {
+  bench::tidy_heap();
   bench::shared<bench::two_words> words;
   bench::partner child([&] {
     words->back.set(1);

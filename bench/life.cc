@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "procpool/procpool.h"
+#include "raw.h"
 #include "table.h"
 
 namespace {
@@ -18,6 +19,7 @@ constexpr int tasks = 100;
 int increment(int x) { return x + 1; }
 
 void pool_up_and_down(benchmark::State& state) {
+  bench::tidy_heap();
   for (auto _ : state) {
     procpool::pool pool(2);
     benchmark::DoNotOptimize(pool.apply(increment, 1));
@@ -26,6 +28,7 @@ void pool_up_and_down(benchmark::State& state) {
 
 /// What Python's own figures are of: 8 workers, and the first map through all of them.
 void eight_up(procpool::start_method method, benchmark::State& state) {
+  bench::tidy_heap();
   const std::vector<int> xs(64, 1);
   for (auto _ : state) {
     procpool::pool pool({.processes = 8, .start_method = method});
@@ -40,6 +43,7 @@ void eight_spawned(benchmark::State& state) { eight_up(procpool::start_method::s
 
 /// This program, executed to do nothing: see main().
 void execute_exit_wait(benchmark::State& state) {
+  bench::tidy_heap();
   for (auto _ : state) {
     std::string name = "bench";
     std::string word = "--nothing";
@@ -51,6 +55,7 @@ void execute_exit_wait(benchmark::State& state) {
 }
 
 void fresh_workers(benchmark::State& state) {
+  bench::tidy_heap();
   procpool::pool pool({.processes = 2, .max_tasks_per_child = 1});
   const std::vector<int> xs(tasks, 1);
   for (auto _ : state) benchmark::DoNotOptimize(pool.map(increment, xs).data());
@@ -58,6 +63,7 @@ void fresh_workers(benchmark::State& state) {
 }
 
 void fork_exit_wait(benchmark::State& state) {
+  bench::tidy_heap();
   for (auto _ : state) {
     const pid_t pid = fork();
     if (pid == 0) _exit(0);

@@ -27,6 +27,7 @@ int increment(int x) { return x + 1; }
 
 /// From the limit to the error in the caller's hands; then nothing of the item runs any more.
 void timeout_late(benchmark::State& state) {
+  bench::tidy_heap();
   procpool::pool pool(2);
   bench::samples late;
   for (auto _ : state) {
@@ -43,6 +44,7 @@ void timeout_late(benchmark::State& state) {
 
 /// The same by hand: sleep, kill a child, wait for it.
 void sleep_kill_wait(benchmark::State& state) {
+  bench::tidy_heap();
   bench::samples late;
   for (auto _ : state) {
     const pid_t child = fork();
@@ -58,6 +60,7 @@ void sleep_kill_wait(benchmark::State& state) {
 
 /// From cancel() to the end of what ran.
 void cancel_running(benchmark::State& state) {
+  bench::tidy_heap();
   procpool::pool pool(2);
   bench::samples took;
   for (auto _ : state) {
@@ -73,6 +76,7 @@ void cancel_running(benchmark::State& state) {
 }
 
 void kill_wait(benchmark::State& state) {
+  bench::tidy_heap();
   bench::samples took;
   for (auto _ : state) {
     const pid_t child = fork();

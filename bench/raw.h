@@ -5,6 +5,7 @@
 
 #include <benchmark/benchmark.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -24,6 +25,10 @@
 namespace bench {
 
 using clock = std::chrono::steady_clock;
+
+/// Before forks are timed: they copy what this process has touched, and the heap may hold what
+/// other benchmarks have freed.
+inline void tidy_heap() { malloc_trim(0); }
 
 /// A T in memory that forked processes share.
 template <class T>
