@@ -86,7 +86,8 @@ class pool {
   }
 
   /// The same without waiting for the result; only for room, in a bounded pool
-  /// (pool_options::max_pending).
+  /// (pool_options::max_pending). Among many such calls in quick succession some read what came
+  /// back for others, here: do not hold a lock that decoding a result takes.
   template <class F, class... A>
   requires detail::callable_first<F>
   auto apply_async(F f, A&&... args) {
