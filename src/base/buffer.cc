@@ -13,6 +13,7 @@
 
 namespace procpool::detail {
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): who keeps it moves it
 std::size_t writer::attach(std::shared_ptr<const attachment> /*what*/) {
   throw serialization_error("procpool: only an argument of a call can be given this along");
 }

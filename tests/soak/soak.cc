@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -20,12 +21,15 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <mutex>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "procpool/procpool.h"
@@ -59,6 +63,23 @@ std::string some_text(int item) {
 std::vector<int> bulk(int item) {
   begin(item);
   return std::vector<int>(large / sizeof(int), item);
+}
+int of_vector(const procpool::shared_vector<int>& v, int item) {
+  begin(item);
+  for (int x : v)
+    if (x != item) return -1;
+  return 3 * item;
+}
+procpool::shared_vector<int> to_vector(int item) {
+  begin(item);
+  auto v = procpool::this_worker::allocate<int>(static_cast<std::size_t>(1 + item % 100'000));
+  std::fill(v.begin(), v.end(), item);
+  return v;
+}
+int of_file(const procpool::fd& file, int item) {
+  begin(item);
+  int read = 0;
+  return ::pread(file.get(), &read, sizeof read, 0) == sizeof read ? 3 * read : -1;
 }
 /// Some hang, some obey, some end by themselves at about the limit.
 int any_length(int item) {
@@ -151,15 +172,47 @@ void judge_all(const Outcomes& all, int first, int n, int may_begin, Right right
         [&](const auto& v) { return right(v, first + i); });
 }
 
+/// Results that lie in their workers' memory, kept for longer than those live.
+class keepsakes {
+ public:
+  using vectors = std::vector<procpool::outcome<procpool::shared_vector<int>>>;
+
+  static bool right(const procpool::shared_vector<int>& v, int item) {
+    return v.size() == static_cast<std::size_t>(1 + item % 100'000) &&
+           std::all_of(v.begin(), v.end(), [item](int x) { return x == item; });
+  }
+  void keep(vectors& all, int first) {
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (all[i]) kept_.emplace_back(first + static_cast<int>(i), std::move(*all[i]));
+    while (kept_.size() > 20) {
+      const auto& [item, v] = kept_.front();
+      if (!right(v, item))
+        ++sums.wrong, complain("item " + std::to_string(item) + " has changed since");
+      kept_.pop_front();
+    }
+  }
+
+ private:
+  std::deque<std::pair<int, procpool::shared_vector<int>>> kept_;
+};
+
+procpool::fd file_with(int number) {
+  procpool::fd file(::memfd_create("soak", MFD_CLOEXEC));
+  if (::write(file.get(), &number, sizeof number) != sizeof number)
+    throw std::runtime_error("soak: no memory for a file");
+  return file;
+}
+
 // ---- the load -----------------------------------------------------------------------------------
 
 void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>& over) {
   std::minstd_rand random(seed);
   const auto right_number = [](int v, int item) { return v == 3 * item; };
+  keepsakes kept;
   // A pool that is broken or terminated takes no more.
   try {
     while (!over) {
-      switch (random() % 7) {
+      switch (random() % 10) {
         case 0: {
           constexpr int n = 200;
           if (const int first = ledger.take(n); first >= 0)
@@ -220,6 +273,37 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
             judge(
                 first + i, 1, [&] { return all[static_cast<std::size_t>(i)].get(); },
                 [&](int v) { return v == 3 * (first + i); });
+          break;
+        }
+        case 6: {  // results that are not copied
+          constexpr int n = 10;
+          const int first = ledger.take(n);
+          if (first < 0) break;
+          auto all = p.try_map({.chunksize = 1 + random() % 4}, to_vector,
+                               procpool::testing::numbers(first, n));
+          judge_all(all, first, n, 1, keepsakes::right);
+          kept.keep(all, first);
+          break;
+        }
+        case 7: {  // arguments that are not copied
+          const int item = ledger.take(1);
+          if (item < 0) break;
+          auto v = p.allocate<int>(1 + random() % 100'000);
+          std::fill(v.begin(), v.end(), item);
+          auto result = p.apply_async({.retries = 1}, of_vector, std::move(v), item);
+          judge(
+              item, 2, [&] { return result.get(); }, [&](int r) { return r == 3 * item; });
+          break;
+        }
+        case 8: {  // open files
+          constexpr int n = 10;
+          const int first = ledger.take(n);
+          if (first < 0) break;
+          std::vector<procpool::fd> files;
+          for (int i = 0; i < n; ++i) files.push_back(file_with(first + i));
+          judge_all(p.try_map({.chunksize = 1 + random() % 4, .retries = 1}, of_file, files,
+                              procpool::testing::numbers(first, n)),
+                    first, n, 2, right_number);
           break;
         }
         default: {  // a stream, left early at times
