@@ -37,9 +37,11 @@ std::unique_ptr<detail::vector_memory> heap_vector(std::size_t bytes, const void
   return std::make_unique<heap_block>(std::make_shared<const heap_bytes>(bytes), home);
 }
 
-void given_vectors::keep(std::shared_ptr<const detail::attachment> given) {
-  const auto at = reinterpret_cast<std::uintptr_t>(static_cast<const heap_bytes&>(*given).data);
-  given_.emplace(at, std::move(given));
+bool given_vectors::keep(const std::shared_ptr<const detail::attachment>& given) {
+  const auto* bytes = dynamic_cast<const heap_bytes*>(given.get());
+  if (bytes == nullptr) return false;
+  given_.emplace(reinterpret_cast<std::uintptr_t>(bytes->data), given);
+  return true;
 }
 
 std::unique_ptr<detail::vector_memory> given_vectors::take(std::uint64_t at, std::size_t bytes) {

@@ -26,8 +26,8 @@ class heap_vectors final : public detail::vector_store {
 /// Those that go with one reply, until somebody takes them.
 class given_vectors final : public detail::result_blocks {
  public:
-  /// What heap_vector's memory gives.
-  void keep(std::shared_ptr<const detail::attachment> given);
+  /// What heap_vector's memory gives; false: that is something else.
+  bool keep(const std::shared_ptr<const detail::attachment>& given);
   std::unique_ptr<detail::vector_memory> take(std::uint64_t at, std::size_t bytes) override;
 
  private:
@@ -41,8 +41,7 @@ class local_reply final : public detail::writer {
   explicit local_reply(const void* home) noexcept : writer(nullptr, 0) { home_ = home; }
   std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
     if (vectors_ == nullptr) vectors_ = std::make_unique<given_vectors>();
-    vectors_->keep(std::move(what));
-    return 0;
+    return vectors_->keep(what) ? 0 : writer::attach(std::move(what));
   }
   std::vector<std::byte> take() {
     bytes_.resize(size_);

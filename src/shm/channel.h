@@ -228,8 +228,7 @@ class worker_half {
       home_ = owner.results_->home();
     }
     std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
-      owner_.results_->give(*what);
-      return 0;
+      return owner_.results_->give(*what) ? 0 : writer::attach(std::move(what));
     }
     void start(reply_slot& slot) noexcept;
     [[nodiscard]] std::size_t block_size() const noexcept { return in_block_ ? capacity_ : 0; }

@@ -118,17 +118,19 @@ std::unique_ptr<detail::vector_memory> own_results::allocate(std::size_t bytes) 
 
 // ---- vectors on their way -----------------------------------------------------------------------
 
-void own_results::give(const detail::attachment& what) {
-  const auto& given = static_cast<const own_block&>(what);
+bool own_results::give(const detail::attachment& what) {
+  const auto* given = dynamic_cast<const own_block*>(&what);
+  if (given == nullptr) return false;
   {
     std::lock_guard hold(mutex_);
     const std::size_t least = watched_.size() + fresh_.size() + 1;  // for settle
     if (least > watched_.capacity()) watched_.reserve(2 * least);
   }
-  fresh_.push_back({given.at(), given.size(), 0, false});
+  fresh_.push_back({given->at(), given->size(), 0, false});
   busy_.store(true, std::memory_order_relaxed);
-  given.let_go();
+  given->let_go();
   PROCPOOL_STEP("worker: vector given, not answered");
+  return true;
 }
 
 void own_results::settle(std::uint32_t index) noexcept {

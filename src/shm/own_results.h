@@ -37,8 +37,8 @@ class own_results final : public detail::vector_store,
   [[nodiscard]] const void* home() const noexcept {
     return static_cast<const detail::vector_store*>(this);
   }
-  /// What a vector of this store gave goes with the answer at hand.
-  void give(const detail::attachment& what);
+  /// What a vector of this store gave goes with the answer at hand; false: it is none's.
+  bool give(const detail::attachment& what);
   /// The answer at hand has been published, as `index`. Frees some of what the parent has done
   /// with.
   void answered(std::uint32_t index) noexcept {
