@@ -502,7 +502,9 @@ TEST_P(vectors_far, large_arguments_are_in_memory_once) {
   EXPECT_LT(pool_memory(), large + large / 4);
   const auto made = p.apply(look, std::move(v));
   EXPECT_EQ(made.sum, static_cast<double>(large / sizeof(double)));
-  if (!notes_what_is_read) EXPECT_LT(made.own, before + large / 8);
+  if (!notes_what_is_read) {
+    EXPECT_LT(made.own, before + large / 8);
+  }
   EXPECT_LT(pool_memory(), large / 2 + 256 * MiB);  // it was given back
 }
 
