@@ -481,10 +481,11 @@ constexpr std::size_t large = 64 * MiB;
 constexpr std::size_t large = 512 * MiB;
 #endif
 
+// The thread sanitizer keeps notes, in private memory, of what was read and written.
 #if defined(__SANITIZE_THREAD__)
-constexpr bool notes_what_is_read = true;
+constexpr bool notes_each_byte = true;
 #else
-constexpr bool notes_what_is_read = false;
+constexpr bool notes_each_byte = false;
 #endif
 
 TEST_P(vectors_far, large_arguments_are_in_memory_once) {
@@ -496,13 +497,13 @@ TEST_P(vectors_far, large_arguments_are_in_memory_once) {
   static constexpr auto look = [](std::span<const double> v) {
     return report{sum(v), status_of("RssAnon")};
   };
-  const std::size_t before = p.apply(look, counted(p, 1)).own;
+  [[maybe_unused]] const std::size_t before = p.apply(look, counted(p, 1)).own;
   doubles v = p.allocate<double>(large / sizeof(double));
   std::ranges::fill(v, 1.0);
   EXPECT_LT(pool_memory(), large + large / 4);
   const auto made = p.apply(look, std::move(v));
   EXPECT_EQ(made.sum, static_cast<double>(large / sizeof(double)));
-  if (!notes_what_is_read) {
+  if (!notes_each_byte) {
     EXPECT_LT(made.own, before + large / 8);
   }
   EXPECT_LT(pool_memory(), large / 2 + 256 * MiB);  // it was given back
@@ -512,12 +513,14 @@ TEST_P(vectors_far, large_results_are_in_memory_once) {
   pool p(with(1));
   static constexpr auto own = [] { return status_of("RssAnon"); };
   const std::size_t before = own();
-  const std::size_t before_there = p.apply(own);
+  [[maybe_unused]] const std::size_t before_there = p.apply(own);
   bytes b = p.apply([](std::size_t n) { return filled(n, 3); }, large);
   EXPECT_EQ(b.back(), 3);
   EXPECT_LT(pool_memory(), large + large / 4);
   EXPECT_LT(own(), before + large / 8);
-  EXPECT_LT(p.apply(own), before_there + large / 8);
+  if (!notes_each_byte) {
+    EXPECT_LT(p.apply(own), before_there + large / 8);
+  }
 }
 
 // ---- the memory goes back -----------------------------------------------------------------------
