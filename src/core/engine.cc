@@ -298,8 +298,9 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
   const auto stop_waiting = [&] {
     if (!l.owns_lock()) l.lock();
     if (attends) {
-      burst_.waited(clock::now());
-      leave();
+      const auto now = clock::now();
+      burst_.waited(now);
+      leave(now);
     }
     access::waiting(what) = nullptr;
     std::erase(waiters_, &me);
@@ -343,8 +344,8 @@ void engine::attend(bool woken) {
   backend_->attend(woken);
 }
 
-void engine::leave() {
-  quiet_ = burst_.on(clock::now());
+void engine::leave(clock::time_point now) {
+  quiet_ = burst_.on(now);
   backend_->leave(quiet_);
   driver_ = std::thread::id();
 }
@@ -354,7 +355,7 @@ void engine::take_a_turn(guard& l, clock::time_point now) {
   if (driver_ != std::thread::id() || std::this_thread::get_id() == background_id_) return;
   attend(false);
   step(l);
-  leave();
+  leave(clock::now());
   hand_over();
 }
 

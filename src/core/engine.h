@@ -234,7 +234,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
                                                std::unique_ptr<detail::continuation> next);
   void attend(bool woken);
   /// Lets another thread attend.
-  void leave();
+  void leave(clock::time_point now);
   void hand_over();
   /// While calls come in bursts: now and then takes in what has come back.
   void take_a_turn(guard& l, clock::time_point now);

@@ -489,7 +489,7 @@ void engine::background() {
       attend(true);
       while (step(l)) {
       }
-      leave();
+      leave(clock::now());
       hand_over();
     }
     if (callbacks_ || over()) continue;
