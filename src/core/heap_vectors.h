@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
-#include <vector>
 
 #include "procpool/detail/vector_memory.h"
 
@@ -35,28 +34,18 @@ class given_vectors final : public detail::result_blocks {
 };
 
 /// A reply in memory of this process.
-class local_reply final : public detail::writer {
+class local_reply final : public detail::heap_writer {
  public:
   /// `home`: the heap_vectors whose vectors go with it; null: none do.
-  explicit local_reply(const void* home) noexcept : writer(nullptr, 0) { home_ = home; }
+  explicit local_reply(const void* home) noexcept { home_ = home; }
   std::size_t attach(std::shared_ptr<const detail::attachment> what) override {
     if (vectors_ == nullptr) vectors_ = std::make_unique<given_vectors>();
     return vectors_->keep(what) ? 0 : writer::attach(std::move(what));
-  }
-  std::vector<std::byte> take() {
-    bytes_.resize(size_);
-    return std::move(bytes_);
   }
   /// Null: there are none.
   std::unique_ptr<given_vectors> take_vectors() noexcept { return std::move(vectors_); }
 
  private:
-  void grow(std::size_t more) override {
-    bytes_.resize(capacity_ * 2 < size_ + more ? size_ + more : capacity_ * 2);
-    data_ = bytes_.data();
-    capacity_ = bytes_.size();
-  }
-  std::vector<std::byte> bytes_;
   std::unique_ptr<given_vectors> vectors_;
 };
 

@@ -84,16 +84,19 @@ inline constexpr std::size_t own_mapping = std::size_t{32} << 20;
 /// Faulting small ones costs more than the copy (docs/performance.md).
 void prefer_huge_pages(void* at, std::size_t size) noexcept;
 
-/// A writer over a vector of its own.
-class vector_writer final : public writer {
+/// Over a vector of its own.
+class heap_writer : public writer {
  public:
-  vector_writer() noexcept : writer(nullptr, 0) {}
   std::vector<std::byte> take() {
     bytes_.resize(size_);
     data_ = nullptr;
     size_ = capacity_ = 0;
     return std::move(bytes_);
   }
+
+ protected:
+  heap_writer() noexcept : writer(nullptr, 0) {}
+  ~heap_writer() = default;
 
  private:
   void grow(std::size_t more) override {
@@ -102,6 +105,12 @@ class vector_writer final : public writer {
     capacity_ = bytes_.size();
   }
   std::vector<std::byte> bytes_;
+};
+
+/// Where a message is bytes and nothing else.
+class vector_writer final : public heap_writer {
+ public:
+  vector_writer() noexcept = default;
 };
 
 /// Reads what a writer wrote. The bytes may lie in memory that a hostile process still writes:
