@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
@@ -706,6 +707,27 @@ TEST_P(vectors_far, a_process_that_a_task_forks_takes_nothing_either) {
       4);
   EXPECT_EQ(p.apply(sweep, 200), 440);
   EXPECT_TRUE(is_image(b, 4));
+}
+
+// The worker passes the memory on from one thread to the other, which no tool of this process sees.
+TEST_P(vectors_far, that_one_thread_drops_are_room_for_the_result_of_another) {
+  pool p(with(1));
+  for (int round = 0; round < 8; ++round) {
+    std::optional<bytes> held = p.apply(image, 3);
+    std::atomic<bool> dropped{false};
+    std::thread other([&] {
+      while (!dropped.load(std::memory_order_relaxed)) std::this_thread::yield();
+      p.apply([] {});  // the worker looks what it has back
+      const std::vector<int> some{1, 2, 3, 4};
+      const auto text = [](int i) { return std::string(100 * KiB + i, 'x'); };
+      const auto texts = p.map({.chunksize = 1}, text, some);
+      for (std::size_t i = 0; i < some.size(); ++i) EXPECT_EQ(texts[i], text(some[i]));
+    });
+    for (std::uint8_t& b : *held) b = 0;
+    held.reset();
+    dropped.store(true, std::memory_order_relaxed);
+    other.join();
+  }
 }
 
 // A pool in a worker has a memory of its own: what is passed on between the two is copied.

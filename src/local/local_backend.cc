@@ -249,6 +249,7 @@ std::optional<core::at_hand> local_backend::hold(core::worker_id worker) {
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
   const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
+  if (a.bytes.size() > shm::inline_size) places_[worker]->held->await_drops();
   return {worker,
           a.index,
           s.task,

@@ -28,6 +28,11 @@ class held_blocks final : public detail::result_blocks,
 
   std::unique_ptr<detail::vector_memory> take(std::uint64_t at, std::size_t bytes) override;
 
+  /// Before an answer is read that lies among the results. The worker may have written it where a
+  /// vector was that another thread has dropped: all that thread did to it is over then. That is so
+  /// without this call, too, but by way of the worker, where tools of this process see nothing.
+  void await_drops() const noexcept { std::lock_guard hold(mutex_); }
+
   /// A worker is about to be started here: tells it what is held.
   void starting() noexcept;
   /// It is gone, and its answers have been read: all beyond the first `warm` bytes of the results
