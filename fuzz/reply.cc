@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -28,7 +29,7 @@ void look_at_value(const outcome<R>& o) {
 /// How many are errors.
 template <class R>
 std::size_t take_apart(const detail::reply& r) {
-  std::uint32_t next = 0;
+  std::uint32_t next = r.from;
   std::size_t errors = 0;
   std::exception_ptr last;
   const auto set = [&](std::uint32_t k, const outcome<R>& o) {
@@ -57,9 +58,24 @@ void deliver(const detail::reply& r, std::size_t failed) {
     if (all[i]) look_at_value(all[i]);
 }
 
+/// What is left of it, as calls of their own, when some items have been told before.
+template <class R>
+void deliver_rest(detail::reply r) {
+  r.from = r.done / 2;
+  const std::size_t failed = take_apart<R>(r);
+  std::vector<std::shared_ptr<detail::batch>> calls;
+  for (std::uint32_t k = r.from; k < r.done; ++k)
+    calls.push_back(std::make_shared<detail::single<R>>());
+  require(calls.front()->deliver_each(calls, r) == failed, "each call has its item's outcome");
+  std::size_t errors = 0;
+  for (const auto& call : calls) errors += static_cast<detail::single<R>&>(*call).failed() ? 1 : 0;
+  require(errors == failed, "each call knows whether it failed");
+}
+
 template <class R>
 void run(const detail::reply& r) {
   const std::size_t failed = take_apart<R>(r);
+  if (r.done != 0) deliver_rest<R>(r);
   if (r.done != 0) deliver<R>(r, failed);  // an answer without any is delivered to nobody
   if (r.done != 1) return;
   detail::single<R> result;

@@ -302,15 +302,20 @@ TEST(channel_fuzz, the_parent_stays_inside_and_believes_no_more_than_it_sent) {
     parent_half parent = memory.parent(static_cast<std::uint32_t>(random()));
     parent.prepare(true);
     std::vector<std::uint32_t> stays(ring_slots);
+    std::vector<std::uint32_t> told(ring_slots);
     for (int step = 0; step < 300; ++step) {
       std::uint32_t slot = random.below(4) + parent.first();
       reply_slot& r = memory.own().replies[slot % ring_slots];
       auto& word = memory.own().tasks[slot % ring_slots].word;
-      switch (random.below(13)) {
+      switch (random.below(14)) {
         case 0:
           if (parent.room() > 1) {
             std::uint32_t count = random.below(20);
-            stays[parent.send(message_of(count)) % ring_slots] = count;
+            message m = message_of(count);
+            m.each = random.below(2) != 0;
+            const std::uint32_t index = parent.send(m) % ring_slots;
+            stays[index] = count;
+            told[index] = 0;
           }
           break;
         case 1:
@@ -345,6 +350,16 @@ TEST(channel_fuzz, the_parent_stays_inside_and_believes_no_more_than_it_sent) {
             std::uint32_t kept = parent.take_back(index, random.below(25));
             ASSERT_LE(kept, now);
             now = kept;
+          }
+          break;
+        case 12:
+          if (const auto part = parent.partial()) {
+            const std::uint32_t index = part->index % ring_slots;
+            ASSERT_LE(part->done, stays[index]);
+            ASSERT_GT(part->done, told[index]);
+            told[index] = part->done;
+            ASSERT_TRUE(memory.contains(part->bytes));
+            sum(part->bytes);
           }
           break;
         case 10:

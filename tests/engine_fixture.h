@@ -61,6 +61,15 @@ class recorder final : public detail::batch {
     }
     return failed;
   }
+  std::size_t deliver_each(std::span<const std::shared_ptr<detail::batch>> calls,
+                           const detail::reply& r) noexcept override {
+    detail::reply only = r;
+    only.first = only.from = 0;
+    only.count = only.done = 1;
+    std::size_t failed = 0;
+    for (const auto& call : calls) failed += call->deliver(only);
+    return failed;
+  }
   void fail(std::size_t first, std::size_t count,
             const std::exception_ptr& error) noexcept override {
     std::string what;

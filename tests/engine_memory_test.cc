@@ -55,6 +55,11 @@ class tally final : public detail::batch {
     for (std::size_t i = r.first; i < r.first + r.done; ++i) ++outcomes[i];
     return bad_item >= r.first && bad_item < r.first + r.done ? 1 : 0;
   }
+  std::size_t deliver_each(std::span<const std::shared_ptr<detail::batch>> calls,
+                           const detail::reply&) noexcept override {
+    for (const auto& call : calls) ++static_cast<tally&>(*call).outcomes[0];
+    return 0;
+  }
   void fail(std::size_t first, std::size_t count,
             const std::exception_ptr& error) noexcept override {
     EXPECT_NE(error, nullptr);

@@ -29,6 +29,7 @@ class fake_backend final : public backend {
     std::uint32_t claimed = 0;
     std::vector<std::byte> parcel;
     std::uint32_t first;
+    bool each = false;
   };
 
   explicit fake_backend(std::uint32_t workers, std::uint32_t slots = 16)
@@ -63,6 +64,20 @@ class fake_backend final : public backend {
   /// Ends in the middle of item `done` of the task at hand; or, not `started`, between two items.
   void die(worker_id w, std::uint32_t done = 0, bool started = true, int status = 9) {
     lose(w, done, started, false, status);
+  }
+  /// So many items of the task at hand have ended, and it goes on.
+  void progress(worker_id w, std::uint32_t done) {
+    std::lock_guard hold(mutex_);
+    sent& s = rings_[w].front();
+    s.claimed = std::max(s.claimed, done);
+    task_reply part = reply_to(w, s, done);
+    parts_.push_back(std::move(replies_.extract(part.ticket).mapped()));
+    happen(task_progressed{part});
+  }
+  /// What each task takes, as workers say.
+  void set_nanoseconds(std::uint64_t n) {
+    std::lock_guard hold(mutex_);
+    nanoseconds_ = n;
   }
   /// Asks for what is attached to the task at hand under that number.
   void want(worker_id w, std::uint32_t number, std::uint32_t serial) {
@@ -190,7 +205,8 @@ class fake_backend final : public backend {
   void send(worker_id w, const task_message& m) override {
     std::lock_guard hold(mutex_);
     if (failing_send_ > 0 && --failing_send_ == 0) throw std::bad_alloc();
-    rings_[w].push_back({m.task, m.count, m.count, 0, {m.parcel.begin(), m.parcel.end()}, m.first});
+    rings_[w].push_back(
+        {m.task, m.count, m.count, 0, {m.parcel.begin(), m.parcel.end()}, m.first, m.each});
     // One that has died without the engine's knowing leaves this, too.
     if (worker_lost* lost = loss_of(w)) leave_all(w, *lost, 0, false);
   }
@@ -356,7 +372,7 @@ class fake_backend final : public backend {
             s.count,
             std::min(done, s.kept),
             mine.bytes,
-            0,
+            nanoseconds_,
             1000 + static_cast<int>(w)};
   }
   void answer(worker_id w, std::uint32_t done, bool retires = false) {
@@ -409,10 +425,12 @@ class fake_backend final : public backend {
   std::uint32_t slots_;
   std::vector<event> events_;
   std::map<std::uint32_t, reply> replies_;  // by ticket
+  std::vector<reply> parts_;                // need not be released
   std::vector<worker_id> buried_;
   std::uint32_t tickets_ = 0;
   std::size_t blocks_ = 0;
   std::atomic<std::size_t> withdrawals_{0};
+  std::uint64_t nanoseconds_ = 0;
   bool failing_recalls_ = false;
   int failing_send_ = 0;
   clock::time_point own_deadline_ = clock::time_point::max();

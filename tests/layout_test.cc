@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 5);
+static_assert(version == 6);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -47,7 +47,7 @@ static_assert(offsetof(task_slot, first) == 32);
 static_assert(offsetof(task_slot, count) == 36);
 static_assert(offsetof(task_slot, parcel_size) == 40);
 static_assert(offsetof(task_slot, parcel_at) == 48);
-static_assert(offsetof(task_slot, timed) == 56);
+static_assert(offsetof(task_slot, flags) == 56);
 static_assert(offsetof(task_slot, attached) == 60);
 static_assert(offsetof(task_slot, bytes) == 64);
 

@@ -37,6 +37,7 @@ struct task_message {
   std::uint32_t first;
   std::uint32_t count;
   bool timed;  ///< look() shall know since when an item runs
+  bool each;   ///< its items are calls of their own: task_progressed tells of each before it sleeps
   /// What is attached to the parcel; there as long as the parcel.
   std::span<const std::shared_ptr<const detail::attachment>> attached = {};
 };

@@ -16,11 +16,15 @@ class burst {
   /// Without a call or a wait for so long it is over.
   static constexpr std::chrono::microseconds pause{100};
 
-  /// A call was made. True: its caller's turn to take in results.
-  bool submitted(clock::time_point now) noexcept {
+  /// Whose turn it is to take in results comes round after so many calls.
+  static constexpr std::uint32_t turn = 16;  // a power of two: calls_ may wrap
+
+  /// Calls were made. True: their caller's turn.
+  bool submitted(clock::time_point now, std::uint32_t calls = 1) noexcept {
     if (now - last_ >= pause) calls_ = 0;
     last_ = now;
-    return ++calls_ >= long_enough && calls_ % turn == 0;
+    calls_ += calls;
+    return calls_ >= long_enough && calls_ % turn < calls;
   }
   /// Somebody has waited for a result.
   void waited(clock::time_point now) noexcept {
@@ -34,7 +38,6 @@ class burst {
 
  private:
   static constexpr std::uint32_t long_enough = 32;
-  static constexpr std::uint32_t turn = 16;  // a power of two: calls_ may wrap
 
   std::uint32_t calls_ = 0;
   clock::time_point last_{};

@@ -62,22 +62,33 @@ void engine::refuse() const {
 call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, const detail::call_options& options) {
   if (state_ != state::running) refuse();
-  auto known = profiles_.find(&entry);
-  if (known == profiles_.end()) known = profiles_.emplace(&entry, scheduler_.add_profile()).first;
-  if (const std::size_t numbers = scheduler_.make_room_for_call(); calls_.size() < numbers)
-    calls_.resize(numbers);
-  call_id id = scheduler_.open(known->second);
-  call_record& c = calls_[id] = call_record{};
+  const call_id id = open_record(entry);
+  call_record& c = calls_[id];
   c.batch = call;
-  c.entry = &entry;
   c.place = options.place;
   c.open = true;
   c.fail_fast = options.fail_fast;
   c.bounded = bounded(options);
   access::call(*call) = id + 1;
-  ++open_calls_;
   if (options.limits != nullptr) note_limits(id, options);
   return id;
+}
+
+call_id engine::open_record(const detail::entry_point& entry) {
+  const profile_id profile = profile_of(entry);
+  if (const std::size_t numbers = scheduler_.make_room_for_call(); calls_.size() < numbers)
+    calls_.resize(numbers);
+  const call_id id = scheduler_.open(profile);
+  calls_[id] = call_record{};
+  calls_[id].entry = &entry;
+  ++open_calls_;
+  return id;
+}
+
+profile_id engine::profile_of(const detail::entry_point& entry) {
+  auto known = profiles_.find(&entry);
+  if (known == profiles_.end()) known = profiles_.emplace(&entry, scheduler_.add_profile()).first;
+  return known->second;
 }
 
 // How many items the next parcel gets. Idle workers take un-started items from busy ones, so chunks
@@ -109,10 +120,11 @@ std::size_t engine::chunk_for(call_id id, const detail::call_options& options, s
 
 engine::encoded engine::encode(detail::source& input, std::size_t most,
                                const detail::call_options& options) {
-  encoded e{std::make_unique<parcel>(*backend_)};
-  parcel_writer out(*e.bytes);
+  encoded e(*backend_);
+  parcel_writer out(e.bytes);
   input.head(out);
   out.align(detail::record_alignment);
+  e.head = out.size();
   if (options.bounded && options_.max_pending_bytes != 0) {
     // Nobody knows how large the next item is: one at a time, until it is a worker's share.
     const std::size_t share = options_.max_pending_bytes / (2 * std::size_t{most_});
@@ -125,7 +137,7 @@ engine::encoded engine::encode(detail::source& input, std::size_t most,
     e.ended = e.items < most;
   }
   out.finish();
-  if (options.state != nullptr) e.bytes->state = *options.state;
+  if (options.state != nullptr) e.bytes.state = *options.state;
   return e;
 }
 
@@ -145,12 +157,12 @@ std::size_t engine::encode_all(call_id id, const std::shared_ptr<detail::batch>&
     const std::size_t n = e.items;
     const bool ended = e.ended;
     if (n != 0) {
-      item_bytes = e.bytes->bytes().size() / n;
+      item_bytes = e.bytes.bytes().size() / n;
       call->extend(total + n);
       guard l(*this);
       line_place in_line(*this, l);
       if (bounded(options)) await_room(l, in_line, e, id, options);
-      enqueue(id, std::move(e), total);
+      enqueue(id, e, total);
       drop_if_stopped(id);
       pump(clock::now());
       total += n;
@@ -164,43 +176,46 @@ void engine::make_room_for_tasks(std::size_t n) {
     parcels_.resize(numbers);
 }
 
-void engine::enqueue(call_id id, encoded e, std::size_t first) {
+void engine::enqueue(call_id id, encoded& e, std::size_t first) {
   if (state_ == state::terminated) throw pool_terminated();
   if (state_ == state::broken) refuse();
   make_room_for_tasks(1);
-  task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(e.items));
-  e.bytes->base = first;
-  e.bytes->users = e.bytes->to_end = 1;
-  e.bytes->epoch = publications_.joined();
+  auto bytes = std::make_unique<parcel>(std::move(e.bytes));
   ledger_.submitted(e.items);
   call_record& c = calls_[id];
   c.items += e.items;
   c.remaining += e.items;
   if (c.bounded) {
     pending_items_ += e.items;
-    pending_bytes_ += e.bytes->counted = e.bytes->bytes().size();
+    pending_bytes_ += bytes->counted = bytes->bytes().size();
   }
-  parcels_[task] = e.bytes.release();
+  queue(id, std::move(bytes), e.items, first);
+}
+
+void engine::queue(call_id id, std::unique_ptr<parcel> bytes, std::size_t items,
+                   std::size_t first) noexcept {
+  const task_id task = scheduler_.add(id, first, static_cast<std::uint32_t>(items));
+  bytes->base = first;
+  bytes->users = bytes->to_end = 1;
+  bytes->epoch = publications_.joined();
+  parcels_[task] = bytes.release();
 }
 
 std::size_t engine::enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
-                                const detail::entry_point& entry, detail::source& input,
+                                const detail::entry_point& entry, encoded& e,
                                 const detail::call_options& options) {
-  encoded e = encode(input, options.chunksize, options);
-  const std::size_t n = e.items;
-  if (n != 0) call->extend(n);
-  l.lock();
-  if (n == 0) {
+  if (e.items == 0) {
     // A closed pool takes no stream, not even an empty one; but one that it took may find its end.
     if (options.place == 0 && state_ != state::running) refuse();
     return 0;
   }
+  send_bundle();  // came before
   line_place in_line(*this, l);
   if (bounded(options)) await_room(l, in_line, e, std::nullopt, options);
   call_id id = open_call(call, entry, options);
-  enqueue(id, std::move(e), 0);
+  enqueue(id, e, 0);
   calls_[id].open = false;
-  return n;
+  return e.items;
 }
 
 std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
@@ -212,13 +227,22 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
   std::size_t n = 0;
   try {
     if (options.one_chunk) {
-      n = enqueue_one(l, call, entry, input, options);
-      if (n == 0) return 0;
+      encoded e = encode(input, options.chunksize, options);
+      n = e.items;
+      if (n != 0) call->extend(n);
+      l.lock();
+      if (gather(call, entry, e, options)) {
+        if (!bundle_.full()) return n;
+      } else if (enqueue_one(l, call, entry, e, options) == 0) {
+        return 0;
+      }
+      const auto calls = static_cast<std::uint32_t>(std::max<std::size_t>(1, bundle_.size()));
       const auto now = clock::now();
       pump(now);
-      take_a_turn(l, now);
+      take_a_turn(l, now, calls);
     } else {
       l.lock();
+      send_bundle();
       call_id id = open_call(call, entry, options);
       l.unlock();
       n = encode_all(id, call, input, options);
@@ -237,8 +261,21 @@ std::size_t engine::submit(const std::shared_ptr<detail::batch>& call,
 
 void engine::drop_call(detail::batch& call) noexcept {
   call.gather_in = nullptr;
+  try {
+    send_bundle();
+  } catch (...) {  // no memory: it runs, for nobody
+    return;
+  }
   if (call.ready() || access::call(call) == 0) return;
   call_id id = access::call(call) - 1;
+  if (calls_[id].together()) {
+    try {
+      drop_member(id, access::item(call));
+    } catch (...) {
+      wake_by(clock::time_point::min());
+    }
+    return;
+  }
   calls_[id].open = false;
   calls_[id].dropped = true;
   calls_[id].end = call_end::cancelled;
@@ -264,8 +301,11 @@ std::size_t engine::run(const std::shared_ptr<detail::batch>& call,
   check_limits(options);
   guard l(*this, std::defer_lock);
   try {
-    std::size_t n = enqueue_one(l, call, entry, input, options);
-    if (n == 0) return 0;
+    encoded e = encode(input, options.chunksize, options);
+    const std::size_t n = e.items;
+    if (n != 0) call->extend(n);
+    l.lock();
+    if (enqueue_one(l, call, entry, e, options) == 0) return 0;
     // Who waits attends first and then sends: the worker needs not wake the background thread.
     if (driver_ != std::thread::id()) pump(clock::now());
     wait_locked(l, *call, never);
@@ -350,8 +390,8 @@ void engine::leave(clock::time_point now) {
   driver_ = std::thread::id();
 }
 
-void engine::take_a_turn(guard& l, clock::time_point now) {
-  if (options_.caller_runs || !burst_.submitted(now)) return;
+void engine::take_a_turn(guard& l, clock::time_point now, std::uint32_t calls) {
+  if (options_.caller_runs || !burst_.submitted(now, calls)) return;
   if (driver_ != std::thread::id() || std::this_thread::get_id() == background_id_) return;
   attend(false);
   step(l);
@@ -429,11 +469,17 @@ void engine::complete(detail::completion& what) {
 bool engine::cancel(detail::batch& call) {
   check_process();
   guard l(*this);
+  send_bundle();
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
+  const auto now = clock::now();
+  if (calls_[id].together()) {
+    const bool ends = end_member(id, access::item(call), now);
+    pump(now);
+    return ends;
+  }
   const call_end before = calls_[id].end;
   if (calls_[id].open || before == call_end::deadline) return false;
-  const auto now = clock::now();
   const bool any = end_call(id, call_end::cancelled, now) != 0;
   if (!any) calls_[id].end = before;
   pump(now);
@@ -445,6 +491,7 @@ bool engine::started(detail::batch& call) {
   guard l(*this);
   if (call.ready() || access::call(call) == 0) return false;
   call_id id = access::call(call) - 1;
+  if (calls_[id].together()) return has_begun(id, access::item(call));
   std::size_t untouched = 0;
   scheduler_.each_task_of(id, [&](task_id t) {
     const scheduler::task& each = scheduler_[t];
@@ -499,6 +546,7 @@ void engine::keep(std::shared_ptr<const detail::published> value) {
 void engine::withdraw(const detail::published_name& name) {
   check_process();
   guard l(*this);
+  send_bundle();
   if (!publications_.withdraw(name))
     throw error(
         "procpool: this value is not shared in this pool: it was unshared before, or it belongs to "

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/bundle.h"
 #include "core/burst.h"
 #include "core/ledger.h"
 #include "core/parcel.h"
@@ -149,6 +150,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
 
   struct call_record {
     std::shared_ptr<detail::batch> batch;
+    // Instead: calls of one item each that were sent together, in order; null once they have their
+    // outcome, or are on the way to it.
+    std::vector<std::shared_ptr<detail::batch>> members;
+    std::vector<std::size_t> ended;  // members that were cancelled after a worker had claimed them
     const detail::entry_point* entry = nullptr;
     std::size_t items = 0;      // so far
     std::size_t remaining = 0;  // of those, without their outcome
@@ -159,12 +164,16 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool dropped = false;  // nobody wants the results
     call_end end = call_end::none;
     std::shared_ptr<call_limits> limits;  // null: none
+
+    [[nodiscard]] bool together() const noexcept { return !members.empty(); }
+    [[nodiscard]] bool alive() const noexcept { return batch || together(); }
   };
   /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its
   /// worker.
   struct delivery {
     call_id call;
     std::shared_ptr<detail::batch> batch;
+    std::vector<std::shared_ptr<detail::batch>> members;  // instead: of the items with an outcome
     detail::reply reply;
     std::exception_ptr error;  // of item first + done; the batch's once it has been told
     std::size_t outcomes = 0;  // items that have theirs by this
@@ -184,7 +193,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
 
   /// Some items of a call, encoded.
   struct encoded {
-    std::unique_ptr<parcel> bytes;
+    explicit encoded(backend& owner) noexcept : bytes(owner) {}
+    parcel bytes;
+    std::size_t head = 0;  // bytes before the first item
     std::size_t items = 0;
     bool ended = false;  // the input has no more
   };
@@ -211,6 +222,9 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[noreturn]] void refuse() const;
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
+  /// The same for a call that has been accepted.
+  call_id open_record(const detail::entry_point& entry);
+  profile_id profile_of(const detail::entry_point& entry);
   encoded encode(detail::source& input, std::size_t most, const detail::call_options& options);
   std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call,
                          detail::source& input, const detail::call_options& options);
@@ -219,10 +233,13 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
                                       std::size_t item_bytes) const;
   /// The next so many tasks that are made need no memory.
   void make_room_for_tasks(std::size_t n);
-  void enqueue(call_id id, encoded e, std::size_t first);
-  /// Encodes one chunk, then, under the lock that is left held, opens the call and queues it.
+  void enqueue(call_id id, encoded& e, std::size_t first);
+  /// Needs room for a task.
+  void queue(call_id id, std::unique_ptr<parcel> bytes, std::size_t items,
+             std::size_t first) noexcept;
+  /// Opens a call of one chunk, under the lock that is left held, and queues it. 0: it is empty.
   std::size_t enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
-                          const detail::entry_point& entry, detail::source& input,
+                          const detail::entry_point& entry, encoded& e,
                           const detail::call_options& options);
   /// Nobody wants the results, or will know of them: what has not started never will.
   void drop_call(detail::batch& call) noexcept;
@@ -237,7 +254,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void leave(clock::time_point now);
   void hand_over();
   /// While calls come in bursts: now and then takes in what has come back.
-  void take_a_turn(guard& l, clock::time_point now);
+  void take_a_turn(guard& l, clock::time_point now, std::uint32_t calls = 1);
   void not_from_callback() const;
   void close_locked();
   void stop_background() noexcept;
@@ -245,6 +262,33 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] bool at_work() const noexcept {
     return state_ == state::running || state_ == state::closed;
   }
+
+  // bundle.cc: calls that are sent together
+  /// Puts a call to those that are. False: it goes by itself.
+  bool gather(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
+              const encoded& e, const detail::call_options& options);
+  /// Queues those that have gathered, if any.
+  void send_bundle();
+  /// Moves the first members of a task that have no outcome yet, so many, to `to`, which has room.
+  void take_members(task_id id, std::uint32_t from, std::uint32_t many,
+                    std::vector<std::shared_ptr<detail::batch>>& to);
+  /// How many of the task's items have been told.
+  [[nodiscard]] std::uint32_t told_of(task_id id) const noexcept;
+  void take_in_part(const task_reply& r, std::vector<delivery>& out);
+  static void tell_members(delivery& d) noexcept;
+  [[nodiscard]] task_id task_with(call_id id, std::size_t item) const noexcept;
+  /// Fails a member that no worker has: it is the only one of its task, in the end.
+  void fail_member(call_id id, std::size_t item, const std::exception_ptr& error);
+  void fail_members(task_id id, const std::exception_ptr& error) noexcept;
+  /// Cancels a member; false: it has ended, or can't be.
+  bool end_member(call_id id, std::size_t item, clock::time_point now);
+  /// What nobody wants any more does not start, if it has not.
+  void drop_member(call_id id, std::size_t item);
+  /// A worker has begun with a member that has not ended.
+  [[nodiscard]] bool has_begun(call_id id, std::size_t item) const;
+  /// The members cancelled meanwhile, of what has come back from a worker.
+  void drop_ended(call_id id);
+  [[nodiscard]] std::size_t place_of(call_id id, std::size_t item) const noexcept;
 
   // room.cc: max_pending and max_pending_bytes
   [[nodiscard]] bool bounded(const detail::call_options& options) const noexcept {
@@ -299,6 +343,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void drop_if_stopped(call_id id);
   void fail_all_calls(const std::function<std::exception_ptr()>& error);
   void settle(call_id id);
+  /// All of `b` has its outcome.
+  void settle(std::shared_ptr<detail::batch> b) noexcept;
   void maybe_retire();
   void background();
   /// When a step has something to do though nothing happens; when somebody has to be awake.
@@ -307,6 +353,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   [[nodiscard]] bool comes_back(clock::time_point now) const;
 
   // limits.cc: stopping what runs, running again what failed
+  [[nodiscard]] static bool is_limited(const detail::call_options& options) noexcept;
   void check_limits(const detail::call_options& options) const;
   void note_limits(call_id id, const detail::call_options& options);
   /// No limit of the call's any more.
@@ -395,6 +442,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::unordered_map<const detail::entry_point*, profile_id> profiles_;
   std::thread::id driver_;  // who attends the backend
   burst burst_;
+  bundle bundle_;
   bool quiet_ = false;  // whoever attended last left quietly: the background thread looks soon
   std::deque<detail::waiter*> waiters_;
   std::unique_ptr<detail::continuation> callbacks_;  // the first, which has the next

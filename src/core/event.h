@@ -57,6 +57,11 @@ struct task_finished {
   bool retires;  ///< the worker leaves after it
 };
 
+/// A task whose items are calls of their own goes on; so far `done` of its items have ended.
+struct task_progressed {
+  task_reply reply;
+};
+
 /// What a worker is at: item `item` of the task runs, or will be the next to.
 struct at_hand {
   task_id task = 0;
@@ -100,7 +105,7 @@ struct broken {
   std::exception_ptr cause;  // nested, when there is one
 };
 
-using event =
-    std::variant<worker_up, task_finished, signal_sent, worker_lost, broken, descriptor_wanted>;
+using event = std::variant<worker_up, task_finished, task_progressed, signal_sent, worker_lost,
+                           broken, descriptor_wanted>;
 
 }  // namespace procpool::core

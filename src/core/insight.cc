@@ -16,7 +16,7 @@ pool_stats engine::stats() const {
   guard l(*this);
   std::size_t held = 0;
   for (worker_id w = 0; w < graves_.size(); ++w)
-    for (const task_id t : scheduler_.held_by(w)) held += scheduler_[t].count;
+    for (const task_id t : scheduler_.held_by(w)) held += scheduler_[t].count - told_of(t);
   return ledger_.stats(held);
 }
 
@@ -61,7 +61,7 @@ void engine::describe_item(worker_id worker, worker_info& info) const {
   const call_record& c = calls_[t.call];
   const std::uint32_t item = known ? std::min(at->item, t.count - 1) : 0;
   info.function = c.entry->name;
-  info.index = c.place + t.first + item;
+  info.index = place_of(t.call, t.first + item);
   if (known && at->running && timeout_of(id).count() != 0) info.since = at->since;
 }
 

@@ -66,6 +66,10 @@ void check(const stop_steps& s) {
                                 ", which is no signal");
 }
 
+bool engine::is_limited(const detail::call_options& options) noexcept {
+  return options.limits != nullptr && says_something(*options.limits);
+}
+
 void engine::check_limits(const detail::call_options& options) const {
   if (options.limits == nullptr) return;
   const task_options& o = *options.limits;

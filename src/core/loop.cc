@@ -66,6 +66,7 @@ bool engine::step(guard& l, std::vector<delivery>& deliveries) {
     l.unlock();
     for (delivery& d : deliveries) {
       d.told = true;
+      if (!d.members.empty()) tell_members(d);
       if (d.dropped || !d.batch) continue;
       if (d.reply.done != 0) d.failed += d.batch->deliver(d.reply);
       if (d.error) {
@@ -91,6 +92,7 @@ void engine::break_down(std::vector<delivery>& deliveries,
     if (d.accounted) continue;
     if (!d.told) {
       if (d.batch) d.batch->fail(d.reply.first, d.outcomes, why(cause_));
+      for (const auto& m : d.members) m->fail(0, 1, why(cause_));
       d.failed = d.outcomes;
     }
     account(d);
@@ -127,6 +129,8 @@ void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now
     if (at_work()) ledger_.up(up->worker, now);
   } else if (auto* finished = std::get_if<task_finished>(&e)) {
     take_in_reply(*finished, out, now);
+  } else if (const auto* progressed = std::get_if<task_progressed>(&e)) {
+    take_in_part(progressed->reply, out);
   } else if (auto* sent = std::get_if<signal_sent>(&e)) {
     if (stops_.signal_was_sent(sent->worker)) let_go(sent->worker);
   } else if (auto* lost = std::get_if<worker_lost>(&e)) {
@@ -186,7 +190,7 @@ void engine::take_in_reply(const task_finished& e, std::vector<delivery>& out,
   } else {
     divide(r, r.done, nullptr, mishap::none, true, out, now);
   }
-  if (calls_[call].batch) drop_if_stopped(call);
+  if (calls_[call].alive()) drop_if_stopped(call);
 }
 
 void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::time_point now) {
@@ -205,7 +209,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
       std::exception_ptr error = error_of_stop(*stop, t.call, t.first + stop->item, e.how.pid);
       divide(r, std::min(r.done, stop->item), std::move(error), mishap_of(*stop), false, out, now);
     } else if (left->started && !held) {
-      const std::size_t place = calls_[t.call].place + t.first + r.done;
+      const std::size_t place = place_of(t.call, t.first + r.done);
       divide(r, r.done, make_error<worker_died>(e.how.pid, e.how.status, place, e.how.known),
              mishap::death, false, out, now);
     } else {
@@ -213,7 +217,7 @@ void engine::take_in_loss(worker_lost& e, std::vector<delivery>& out, clock::tim
     }
   }
   for (call_id call : touched)
-    if (calls_[call].batch) drop_if_stopped(call);
+    if (calls_[call].alive()) drop_if_stopped(call);
 }
 
 void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr error, mishap what,
@@ -236,23 +240,37 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
     ledger_.retried();
     error = nullptr;
   }
-  // From here on nothing fails: until then the items are the task's, now they are the delivery's.
   delivery d;
+  const std::uint32_t from = std::min(told_of(r.task), done);
+  const std::uint32_t failed = error ? 1 : 0;
+  if (calls_[t.call].together()) d.members.reserve(done + failed - from);
+  // From here on nothing fails: until then the items are the task's, now they are the delivery's.
+  if (calls_[t.call].together()) take_members(r.task, from, done + failed - from, d.members);
   d.call = t.call;
   d.batch = calls_[t.call].batch;
   d.dropped = calls_[t.call].dropped;
-  d.reply = {t.first, r.count, done, r.bytes, r.nanoseconds, r.pid, r.blocks};
+  d.reply = {t.first, r.count, done, from, r.bytes, r.nanoseconds, r.pid, r.blocks};
   d.worker = r.worker;
   d.ticket = r.ticket;
   d.answered = answered;
-  d.failed = error ? 1 : 0;
-  d.outcomes = done + d.failed;
+  d.failed = failed;
+  d.outcomes = done + failed - from;
   ledger_.arriving(d.outcomes);
   d.error = std::move(error);
   ++graves_[r.worker].readers;
   ++reading_;
   forget(r.task);
   out.push_back(std::move(d));
+  if (calls_[t.call].together()) settle(t.call);  // its members may all be on their way
+}
+
+void engine::tell_members(delivery& d) noexcept {
+  const std::uint32_t ran = d.reply.done - d.reply.from;
+  const std::span members(d.members);
+  if (ran != 0) d.failed += members.front()->deliver_each(members.first(ran), d.reply);
+  if (!d.error) return;
+  members[ran]->fail(0, 1, d.error);
+  d.error = nullptr;
 }
 
 void engine::account(delivery& d) {
@@ -267,6 +285,8 @@ void engine::account(delivery& d) {
   // Not the same: it failed as a whole while its reply was being read.
   const bool counts = d.batch && calls_[d.call].batch == d.batch;
   if (counts) have_outcomes(calls_[d.call], d.outcomes);
+  for (auto& member : d.members) settle(std::move(member));
+  d.members.clear();
   bury_if_unread(d.worker);
   if (!counts) return;
   call_record& c = calls_[d.call];
@@ -282,6 +302,7 @@ void engine::account(delivery& d) {
 // ---- decisions ----------------------------------------------------------------------------------
 
 void engine::pump(clock::time_point now) {
+  send_bundle();
   while (auto d = scheduler_.next(now)) {
     if (auto* s = std::get_if<scheduler::send>(&*d))
       send(*s);
@@ -308,11 +329,12 @@ void engine::send(const scheduler::send& d) {
   const scheduler::task& t = scheduler_[d.task];
   const parcel& p = *parcels_[d.task];
   const bool timed = timeout_of(d.task).count() != 0;
+  const bool each = calls_[t.call].together() && t.count > 1;
   std::exception_ptr error;
   try {
-    backend_->send(d.worker,
-                   {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
-                    static_cast<std::uint32_t>(t.first - p.base), t.count, timed, p.attached});
+    backend_->send(
+        d.worker, {d.task, calls_[t.call].entry, p.bytes(), p.in_block(),
+                   static_cast<std::uint32_t>(t.first - p.base), t.count, timed, each, p.attached});
     if (timed) watch_worker(d.worker, d.task, clock::now());
   } catch (...) {
     error = std::current_exception();
@@ -374,7 +396,7 @@ void engine::forget(task_id id) {
   call_id call = scheduler_[id].call;
   scheduler_.erase(id);
   // The last trace of a call that was settled while a worker's ring still held a task of it.
-  if (call_record& c = calls_[call]; !c.batch && scheduler_.live(call) == 0) {
+  if (call_record& c = calls_[call]; !c.alive() && scheduler_.live(call) == 0) {
     c = call_record{};
     scheduler_.close(call);
   }
@@ -383,6 +405,7 @@ void engine::forget(task_id id) {
 void engine::fail_task(task_id id, const std::exception_ptr& error) {
   const scheduler::task& t = scheduler_[id];
   call_record& c = calls_[t.call];
+  if (c.together()) fail_members(id, error);
   if (c.batch) {
     if (!c.dropped) c.batch->fail(t.first, t.count, error);
     have_outcomes(c, t.count);
@@ -410,6 +433,7 @@ std::size_t engine::drop_unstarted(call_id id) {
 }
 
 void engine::drop_if_stopped(call_id id) {
+  drop_ended(id);
   if (calls_[id].end == call_end::none) return;
   drop_unstarted(id);
   settle(id);
@@ -418,16 +442,22 @@ void engine::drop_if_stopped(call_id id) {
 /// Tells the call's waiters when every item has its outcome.
 void engine::settle(call_id id) {
   call_record& c = calls_[id];
-  if (c.open || c.remaining != 0 || !c.batch) return;
+  if (c.open || c.remaining != 0 || !c.alive()) return;
   std::shared_ptr<detail::batch> b = std::move(c.batch);
+  c.members.clear();
   forget_limits(id);
   // A task may still stand in a worker's ring with nothing left to run; the record lives as long.
   if (scheduler_.live(id) == 0) {
     c = call_record{};
     scheduler_.close(id);
   }
-  access::call(*b) = 0;
   --open_calls_;
+  if (b) settle(std::move(b));
+  maybe_retire();
+}
+
+void engine::settle(std::shared_ptr<detail::batch> b) noexcept {
+  access::call(*b) = 0;
   if (b->gather_in != nullptr) {
     detail::inbox& box = *b->gather_in;
     access::ready(*b).store(true, std::memory_order_release);
@@ -439,13 +469,17 @@ void engine::settle(call_id id) {
     access::settled_before(*b) = std::move(settled_);
     settled_ = std::move(b);
   }
-  maybe_retire();
 }
 
 void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
   stops_.clear();
   set_aside_.clear();
   dismiss([](const line_place&) { return true; });
+  for (auto& member : bundle_.take_calls()) {
+    member->fail(0, 1, error());
+    ledger_.failed(1);
+    settle(std::move(member));
+  }
   for (call_id id = 0; id < calls_.size(); ++id) {
     call_record& c = calls_[id];
     if (c.entry == nullptr) continue;
@@ -458,7 +492,7 @@ void engine::fail_all_calls(const std::function<std::exception_ptr()>& error) {
 }
 
 void engine::maybe_retire() {
-  if (state_ != state::closed || retiring_ || open_calls_ != 0) return;
+  if (state_ != state::closed || retiring_ || open_calls_ != 0 || !bundle_.empty()) return;
   retiring_ = true;
   backend_->retire_all();
 }

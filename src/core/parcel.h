@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -20,6 +21,16 @@ namespace procpool::core {
 class parcel {
  public:
   explicit parcel(backend& owner) noexcept : backend_(owner) {}
+  parcel(parcel&& other) noexcept
+      : state(std::move(other.state)),
+        attached(std::move(other.attached)),
+        backend_(other.backend_),
+        heap_(std::move(other.heap_)),
+        block_(std::exchange(other.block_, {})),
+        data_(other.is_small() ? small_.data() : other.data_),
+        size_(other.size_) {
+    if (is_small()) std::memcpy(data_, other.data_, size_);
+  }
   parcel(const parcel&) = delete;
   parcel& operator=(const parcel&) = delete;
   ~parcel() {
@@ -28,6 +39,8 @@ class parcel {
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   [[nodiscard]] bool in_block() const noexcept { return block_.data != nullptr; }
+  /// No more bytes than have room in the parcel itself.
+  [[nodiscard]] bool is_small() const noexcept { return data_ == small_.data(); }
 
   std::size_t base = 0;      // the call's item that is the parcel's first
   std::uint32_t users = 0;   // tasks that read it; guarded by the engine's lock

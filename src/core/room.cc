@@ -24,7 +24,7 @@ bool engine::fits(std::size_t items, std::size_t bytes) const noexcept {
 void engine::await_room(guard& l, line_place& p, const encoded& e, std::optional<call_id> id,
                         const detail::call_options& options) {
   const auto ended = [&] { return id && calls_[*id].end != call_end::none; };
-  const std::size_t bytes = e.bytes->bytes().size();
+  const std::size_t bytes = e.bytes.bytes().size();
   if ((line_.empty() && fits(e.items, bytes)) || ended()) return;
   if (!id && state_ != state::running) refuse();
   // On its own thread, or under a task that this thread runs, nothing would make room meanwhile.

@@ -114,6 +114,7 @@ void run_tasks(link& parent, context& here, std::uint32_t quota) {
     here.values.tidy();
     try {
       call_count::task counted(here.calls, task->run->progress());
+      task->run->before_telling(flush_output);
       run_task(task->entry, task->type, *task->run);
     } catch (const std::bad_alloc&) {
       if (parent.taken() != 0) throw;  // fail()'s: the worker ends under that item

@@ -40,13 +40,15 @@ class bell {
     arm();
     if (ready()) interrupt();
   }
-  /// Sleeps until something can be polled; spins first. Without the engine's lock.
-  template <class Ready, class Elsewhere>
-  void wait(clock::time_point deadline, Ready&& ready, Elsewhere&& elsewhere) noexcept {
+  /// Sleeps until something can be polled; spins first. Before it sleeps it asks for what spinning
+  /// is not ended by, too. Without the engine's lock.
+  template <class Ready, class PartReady, class Elsewhere>
+  void wait(clock::time_point deadline, Ready&& ready, PartReady&& part_ready,
+            Elsewhere&& elsewhere) noexcept {
     if (deadline > clock::now() && spinner_.spin(ready, elsewhere)) return;
     if (in_background_.exchange(false)) leave_background();
     arm();
-    if (!ready()) sleep(all_.get(), deadline);
+    if (!part_ready() && !ready()) sleep(all_.get(), deadline);
     disarm();
   }
   /// False: for the deadline or an interrupt.

@@ -168,9 +168,11 @@ void local_backend::send(core::worker_id worker, const core::task_message& messa
   const base::token& entry = token_of(message.entry);
   // Whoever encoded the parcel has looked at the modules, when it names functions of them.
   if (base::modules_seen() != modules_told_) tell_modules();
-  shm::message m{entry.module,  entry.offset,  message.entry->type,
-                 message.first, message.count, message.parcel,
-                 shm::in_slot,  message.timed, static_cast<std::uint32_t>(message.attached.size())};
+  shm::message m{entry.module,        entry.offset,
+                 message.entry->type, message.first,
+                 message.count,       message.parcel,
+                 shm::in_slot,        message.timed,
+                 message.each,        static_cast<std::uint32_t>(message.attached.size())};
   core::block copy;
   if (message.in_block) {
     m.parcel_at = static_cast<std::uint64_t>(message.parcel.data() - memory_->parcels().data());
@@ -275,6 +277,8 @@ void local_backend::poll(std::vector<core::event>& to) {
   }
   if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
   for (std::uint32_t w = 0; w < top_; ++w) poll_worker(w, to);
+  // Also while others answer so fast that nobody ever has to wait.
+  if (slept_.exchange(false, std::memory_order_relaxed) || ++polls_ % 64 == 0) poll_parts(to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
 }
 
@@ -307,6 +311,17 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
       break;
     default:
       break;
+  }
+}
+
+// Only when there is nothing better to do: a task that is answered soon is better read at once.
+void local_backend::poll_parts(std::vector<core::event>& to) {
+  for (std::uint32_t w = 0; w < top_; ++w) {
+    const auto at = supervisor_->stage_of(w);
+    if (at != stage::up && at != stage::leaving) continue;
+    place& p = *places_[w];
+    if (const auto a = p.channel.partial()) to.emplace_back(core::task_progressed{reply_of(w, *a)});
+    if (p.channel.corrupt()) supervisor_->kill(w);
   }
 }
 
@@ -380,6 +395,11 @@ bool local_backend::ready() const noexcept {
   return std::ranges::any_of(places_in_use(), [](const auto& p) { return p->channel.ready(); });
 }
 
+bool local_backend::part_ready() const noexcept {
+  return std::ranges::any_of(places_in_use(),
+                             [](const auto& p) { return p->channel.part_ready(); });
+}
+
 bool local_backend::elsewhere() const noexcept {
   auto cpu = static_cast<std::uint32_t>(sys::getcpu());
   return std::ranges::any_of(places_in_use(),
@@ -387,12 +407,23 @@ bool local_backend::elsewhere() const noexcept {
 }
 
 void local_backend::leave(bool quietly) {
-  bell_->leave(quietly, [this] { return ready(); });
+  bell_->leave(quietly, [this] { return ready() || part_ready(); });
 }
 
 void local_backend::wait(clock::time_point deadline) {
   bell_->wait(
-      deadline, [this] { return ready(); }, [this] { return elsewhere(); });
+      deadline, [this] { return ready(); },
+      [this] {
+        slept_.store(true, std::memory_order_relaxed);
+        return part_ready();
+      },
+      [this] { return elsewhere(); });
+}
+
+bool local_backend::wait_in_background(clock::time_point deadline) {
+  const bool called = bell_->wait_in_background(deadline);
+  slept_.store(true, std::memory_order_relaxed);
+  return called;
 }
 
 clock::time_point local_backend::next_deadline() const { return supervisor_->next_deadline(); }

@@ -75,9 +75,7 @@ class local_backend final : public core::backend {
   void leave(bool quietly) override;
   void wait(clock::time_point deadline) override;
   void nudge() noexcept override { bell_->nudge(); }
-  bool wait_in_background(clock::time_point deadline) override {
-    return bell_->wait_in_background(deadline);
-  }
+  bool wait_in_background(clock::time_point deadline) override;
   void interrupt() noexcept override { bell_->interrupt(); }
   void stand_by() override { bell_->stand_by(); }
   [[nodiscard]] clock::time_point next_deadline() const override;
@@ -111,6 +109,7 @@ class local_backend final : public core::backend {
     return {places_.data(), top_};
   }
   [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] bool part_ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
   [[nodiscard]] supervisor::outfit prepare(std::uint32_t worker, bool suspicious);
   [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(start_method method,
@@ -125,6 +124,7 @@ class local_backend final : public core::backend {
     return {reply_of(worker, a), a.ending == shm::reply_ending::retires};
   }
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
+  void poll_parts(std::vector<core::event>& to);
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
   void free_copy(sent& s) noexcept;
   [[nodiscard]] bool find(core::worker_id worker, core::task_id task, std::uint32_t& index) const;
@@ -144,6 +144,8 @@ class local_backend final : public core::backend {
   std::uint64_t modules_told_ = 0;      // base::modules_seen() then
   std::vector<std::uint64_t> told_of_;  // the modules' ids
   bool retiring_ = false;
+  std::atomic<bool> slept_{false};  // since the last poll, or nearly: whoever waited waited long
+  std::uint32_t polls_ = 0;
   const bool can_hold_;
   base::oom_watch oom_;
   std::mutex arena_mutex_;

@@ -62,6 +62,8 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   kept_[i] = m.count;
   released_[i] = false;
   may_stop_[i] = false;
+  told_[i].store(0, std::memory_order_relaxed);
+  each_[i].store(m.each, std::memory_order_relaxed);
 
   reply_slot& r = window_.replies[i];
   r.word.store(0, std::memory_order_relaxed);
@@ -77,7 +79,7 @@ std::uint32_t parent_half::send(const message& m) noexcept {
   t.count = m.count;
   t.parcel_size = m.parcel.size();
   t.parcel_at = m.parcel_at;
-  t.timed = m.timed ? 1 : 0;
+  t.flags = (m.timed ? task_timed : 0U) | (m.each ? task_each : 0U);
   t.attached = m.attached;
   wishes_left_[i] = 2 * m.attached;
   if (m.parcel_at == in_slot && !m.parcel.empty())
@@ -102,8 +104,9 @@ std::uint32_t parent_half::take_back(std::uint32_t index, std::uint32_t keep) no
   std::uint32_t i = index % ring_slots;
   if (keep >= kept_[i]) return kept_[i];
   task_word w = shm::take_back(window_.tasks[i].word, keep);
-  // Nobody but the parent moves the end.
-  if (w.lap != lap_of(index) || w.next > w.end || w.end != std::clamp(w.next, keep, kept_[i])) {
+  // Nobody but the parent moves the end; and what has ended had been claimed.
+  if (w.lap != lap_of(index) || w.next > w.end || w.end != std::clamp(w.next, keep, kept_[i]) ||
+      w.end < told_[i].load(std::memory_order_relaxed)) {
     corrupt_ = true;
     return kept_[i];
   }
@@ -119,8 +122,13 @@ std::uint32_t parent_half::claimed(std::uint32_t index) const noexcept {
 
 std::optional<std::span<const std::byte>> parent_half::bytes_of(
     const reply_slot& r) const noexcept {
-  std::uint64_t size = r.written.load(std::memory_order_relaxed);
-  std::uint64_t place = r.place.load(std::memory_order_relaxed);
+  return bytes_at(r, r.place.load(std::memory_order_relaxed),
+                  r.written.load(std::memory_order_relaxed));
+}
+
+std::optional<std::span<const std::byte>> parent_half::bytes_at(const reply_slot& r,
+                                                                std::uint64_t place,
+                                                                std::uint64_t size) const noexcept {
   if (place == in_slot) {
     if (size > inline_size) return std::nullopt;
     return std::span(r.bytes, static_cast<std::size_t>(size));
@@ -155,10 +163,38 @@ std::optional<answer> parent_half::read() noexcept {
     corrupt_ = true;
     return std::nullopt;
   }
+  if (done < told_[index % ring_slots].load(std::memory_order_relaxed)) {
+    corrupt_ = true;
+    return std::nullopt;
+  }
+  each_[index % ring_slots].store(false, std::memory_order_relaxed);
   read_.store(index + 1, std::memory_order_relaxed);
   // No task has run for longer than a month: the number is the worker's word.
   std::uint64_t nanoseconds = r.nanoseconds.load(std::memory_order_relaxed);
   return answer{index, done, false, ending, *bytes, std::min(nanoseconds, most_nanoseconds)};
+}
+
+// Bytes of a later item than `done` may be among them: one that was finished meanwhile.
+std::optional<answer> parent_half::partial() noexcept {
+  if (corrupt_ || unanswered() == 0 || !part_ready()) return std::nullopt;
+  const std::uint32_t index = first();
+  const std::uint32_t i = index % ring_slots;
+  const reply_slot& r = window_.replies[i];
+  std::uint64_t written = r.written.load(std::memory_order_acquire);
+  for (int tries = 0; tries < 16; ++tries) {
+    const std::uint32_t done = r.progress.load(std::memory_order_acquire) / 2;
+    const std::uint64_t place = r.place.load(std::memory_order_acquire);
+    const std::uint64_t again = r.written.load(std::memory_order_acquire);
+    if (std::exchange(written, again) != again) continue;
+    const auto bytes = bytes_at(r, place, written);
+    if (!bytes || done > kept_[i] || done <= told_[i].load(std::memory_order_relaxed)) {
+      corrupt_ = true;
+      return std::nullopt;
+    }
+    told_[i].store(done, std::memory_order_relaxed);
+    return answer{index, done, false, reply_ending::whole, *bytes, 0};
+  }
+  return std::nullopt;  // it is faster than this thread: there will be more
 }
 
 // ---- stopping what runs -------------------------------------------------------------------------
@@ -234,8 +270,10 @@ std::optional<answer> parent_half::salvage() noexcept {
   reply_slot& r = window_.replies[index % ring_slots];
   std::uint32_t kept = kept_[index % ring_slots];
   std::uint32_t progress = r.progress.load(std::memory_order_relaxed);
-  std::uint32_t done = std::min(progress / 2, kept);
+  const std::uint32_t told = told_[index % ring_slots].load(std::memory_order_relaxed);
+  std::uint32_t done = std::max(told, std::min(progress / 2, kept));
   bool started = progress % 2 != 0 && done < kept;
+  each_[index % ring_slots].store(false, std::memory_order_relaxed);
   read_.store(index + 1, std::memory_order_relaxed);
   return answer{
       index, done, started, reply_ending::whole, bytes_of(r).value_or(std::span<const std::byte>{}),
@@ -342,7 +380,8 @@ void worker_half::run::set(const task_slot& t, reply_slot& r,
   progress_ = &r.progress;
   written_ = &r.written;
   gate_ = &half.window_.gate;
-  since_ = t.timed != 0 ? &r.since : nullptr;
+  since_ = (t.flags & task_timed) != 0 ? &r.since : nullptr;
+  each_ = (t.flags & task_each) != 0;
   stopped_ = false;
   claimed = 0;
 }
@@ -350,7 +389,12 @@ void worker_half::run::set(const task_slot& t, reply_slot& r,
 bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   if (claimed == quota) return false;
   std::uint32_t most = std::min(block, quota - claimed);
-  if (claimed != 0 && claimed < count_) {
+  if (each_) {
+    // What is a call of its own must not stand behind another that runs for long: it stays where it
+    // can be taken from.
+    most = 1;
+    if (claimed != 0 && half.has_too_much()) return false;
+  } else if (claimed != 0 && claimed < count_) {
     // Enough items at once to make the claim's cost vanish, few enough to leave the rest to be
     // taken.
     auto now = std::chrono::steady_clock::now();
@@ -372,6 +416,11 @@ bool worker_half::run::claim(std::uint32_t& from, std::uint32_t& to) {
   return true;
 }
 
+void worker_half::run::tell() noexcept {
+  PROCPOOL_STEP("worker: an item ended, its caller not told");
+  half.ring();
+}
+
 bool worker_half::answer(bool retires) {
   const auto now = std::chrono::steady_clock::now();
   // A worker that has run nothing stays: one that begins with too much would never run anything.
@@ -391,27 +440,37 @@ bool worker_half::answer(bool retires) {
   r.word.store(lap_of(at_), std::memory_order_release);
   PROCPOOL_STEP("worker: reply published, parent not woken");
   ++at_;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
-  if (bell % 2 != 0 && bell != rung_) {
-    rung_ = bell;
-    std::uint64_t one = 1;
-    sys::write(wake_parent_, &one, sizeof one);
-    PROCPOOL_STEP("worker: parent woken");
-  }
+  ring();
   results_->answered(at_ - 1);
   return retires;
 }
 
+void worker_half::ring() noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
+  if (bell % 2 == 0 || bell == rung_) return;
+  rung_ = bell;
+  std::uint64_t one = 1;
+  sys::write(wake_parent_, &one, sizeof one);
+  PROCPOOL_STEP("worker: parent woken");
+}
+
 void worker_half::free_released() noexcept {
   std::erase_if(held_, [this](const held& h) {
-    if (window_.replies[h.index % ring_slots].word.load(std::memory_order_acquire) ==
-        lap_of(h.index))
+    if (h.index == at_ || window_.replies[h.index % ring_slots].word.load(
+                              std::memory_order_acquire) == lap_of(h.index))
       return false;
     PROCPOOL_STEP("worker: block given back by the parent");
     results_->free_block(h.block, h.size);
     return true;
   });
+}
+
+void worker_half::outgrown(std::byte* block, std::size_t size) noexcept {
+  if (run_.told_of_each())
+    held_.push_back({at_, block, size});
+  else
+    results_->free_block(block, size);
 }
 
 void worker_half::reply_writer::start(reply_slot& slot) noexcept {
@@ -433,7 +492,7 @@ void worker_half::reply_writer::grow(std::size_t more) {
   slot_->place.store(static_cast<std::uint64_t>(block - owner_.results_at_),
                      std::memory_order_release);
   PROCPOOL_STEP("worker: block named");
-  if (in_block_) owner_.results_->free_block(data_, capacity_);
+  if (in_block_) owner_.outgrown(data_, capacity_);
   data_ = block;
   capacity_ = arena::capacity(wanted);
   in_block_ = true;

@@ -38,6 +38,7 @@ struct message {
   std::span<const std::byte> parcel;
   std::uint64_t parcel_at;  ///< in_slot, or where parcel already lies in parcels
   bool timed = false;       ///< at_hand() shall know since when an item runs
+  bool each = false;        ///< partial() shall tell what is finished while the next item runs
   /// As task_slot::attached.
   std::uint32_t attached = 0;
 };
@@ -138,6 +139,17 @@ class parent_half {
   /// The next answer in order, if it is whole. `corrupt` turns true, for good, when the worker
   /// wrote something that no worker writes.
   std::optional<answer> read() noexcept;
+  /// When read() gives nothing: items of the task at hand, of one sent as `each`, that have
+  /// finished since this was last asked: `done` of its items, and their bytes, which stay where
+  /// they are until the answer is released.
+  std::optional<answer> partial() noexcept;
+  /// There is something of that kind (from any thread).
+  [[nodiscard]] bool part_ready() const noexcept {
+    const std::uint32_t i = read_.load(std::memory_order_relaxed) % ring_slots;
+    return each_[i].load(std::memory_order_relaxed) &&
+           window_.replies[i].progress.load(std::memory_order_acquire) / 2 >
+               told_[i].load(std::memory_order_relaxed);
+  }
   /// After a death, when read() gives nothing more: what the worker left of the next unanswered
   /// task.
   std::optional<answer> salvage() noexcept;
@@ -167,6 +179,8 @@ class parent_half {
   /// Nothing when the slot's words say where no bytes can be.
   [[nodiscard]] std::optional<std::span<const std::byte>> bytes_of(
       const reply_slot& r) const noexcept;
+  [[nodiscard]] std::optional<std::span<const std::byte>> bytes_at(
+      const reply_slot& r, std::uint64_t place, std::uint64_t size) const noexcept;
 
   header& head_;
   window& window_;
@@ -178,6 +192,8 @@ class parent_half {
   std::uint32_t oldest_;
   std::array<std::uint32_t, ring_slots> kept_{};  // items that stay with the worker
   std::array<bool, ring_slots> released_{};
+  std::array<std::atomic<bool>, ring_slots> each_{};
+  std::array<std::atomic<std::uint32_t>, ring_slots> told_{};  // items that partial() has told
   bool corrupt_ = false;
   bool gate_closed_ = false;
   std::array<bool, ring_slots> may_stop_{};  // at hand when the gate closed
@@ -243,6 +259,7 @@ class worker_half {
   struct run final : detail::task_run {
     explicit run(worker_half& h) noexcept : half(h) { out_ = &h.out_; }
     bool claim(std::uint32_t& from, std::uint32_t& to) override;
+    void tell() noexcept override;
     void set(const task_slot& t, reply_slot& r, std::span<const std::byte> parcel) noexcept;
 
     worker_half& half;
@@ -253,13 +270,20 @@ class worker_half {
   };
 
   void wait_for_task();
+  /// Wakes the parent if it sleeps, for what has just been published.
+  void ring() noexcept;
   /// Looks once in 25 µs at most. Who has had too much leaves, whatever it gives back meanwhile.
   bool has_too_much(std::chrono::steady_clock::time_point now) noexcept {
     if (memory_ == nullptr || now - looked_at_ < std::chrono::microseconds(25)) return too_much_;
     looked_at_ = now;
     return too_much_ = too_much_ || memory_->over();
   }
+  bool has_too_much() noexcept {
+    return memory_ != nullptr && has_too_much(std::chrono::steady_clock::now());
+  }
   void free_released() noexcept;
+  /// The reply at hand has moved on to a larger block.
+  void outgrown(std::byte* block, std::size_t size) noexcept;
   std::span<const std::byte> parcel_of(const task_slot& t) const noexcept;
 
   const header& head_;
@@ -284,7 +308,9 @@ class worker_half {
     std::byte* block;
     std::size_t size;
   };
-  std::vector<held> held_;  // blocks of answers that the parent may still be looking at
+  // Blocks of answers that the parent may still be looking at; of the one at hand, too, where it is
+  // told of each item.
+  std::vector<held> held_;
 };
 
 }  // namespace procpool::shm

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 5;
+inline constexpr std::uint32_t version = 6;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -58,6 +58,11 @@ struct module_record {
 };
 static_assert(sizeof(module_record) == 24);
 
+enum task_flag : std::uint32_t {
+  task_timed = 1,  ///< the worker notes when each item starts
+  task_each = 2,   ///< each item is a call of its own: see worker_half::run
+};
+
 /// The parent's half of a slot: one task.
 struct task_slot {
   /// lap:16 next:24 end:24. Items [next, end) are not claimed. The worker claims from the front,
@@ -72,7 +77,7 @@ struct task_slot {
   std::uint32_t count;
   std::uint64_t parcel_size;
   std::uint64_t parcel_at;  // in parcels, or in_slot
-  std::uint32_t timed;      // 1: the worker notes when each item starts
+  std::uint32_t flags;      // task_flag
   std::uint32_t attached;   // what the parent keeps with the parcel: numbered from 0
   std::byte bytes[inline_size];
 };

@@ -56,6 +56,12 @@ int tiny(int item) {
   begin(item);
   return 3 * item;
 }
+/// Now and then one that takes a thousand times as long.
+int mostly_tiny(int item) {
+  begin(item);
+  if (item % 211 == 0) ::usleep(2000);
+  return 3 * item;
+}
 std::string some_text(int item) {
   begin(item);
   return std::string(static_cast<std::size_t>(item % 5000), 'a') + std::to_string(item);
@@ -212,7 +218,7 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
   // A pool that is broken or terminated takes no more.
   try {
     while (!over) {
-      switch (random() % 10) {
+      switch (random() % 11) {
         case 0: {
           constexpr int n = 200;
           if (const int first = ledger.take(n); first >= 0)
@@ -304,6 +310,21 @@ void load(pool& p, numbers& ledger, std::uint32_t seed, const std::atomic<bool>&
           judge_all(p.try_map({.chunksize = 1 + random() % 4, .retries = 1}, of_file, files,
                               procpool::testing::numbers(first, n)),
                     first, n, 2, right_number);
+          break;
+        }
+        case 9: {  // many calls, one right after the other
+          constexpr int n = 300;
+          const int first = ledger.take(n);
+          if (first < 0) break;
+          std::vector<procpool::async_result<int>> all;
+          for (int i = 0; i < n; ++i) {
+            all.push_back(p.apply_async(mostly_tiny, first + i));
+            if (random() % 64 == 0) all[random() % all.size()].cancel();
+          }
+          for (int i = 0; i < n; ++i)
+            judge(
+                first + i, 1, [&] { return all[static_cast<std::size_t>(i)].get(); },
+                [&](int v) { return v == 3 * (first + i); });
           break;
         }
         default: {  // a stream, left early at times

@@ -67,8 +67,11 @@ class task_run {
     return false;
   }
   void finished(std::uint32_t k) noexcept {
-    written_->store(out_->size(), std::memory_order_relaxed);
+    if (each_ && before_telling_ != nullptr) before_telling_();
+    // Release: who sees so many bytes sees where they are.
+    written_->store(out_->size(), std::memory_order_release);
     progress_->store(2 * k + 2, std::memory_order_release);
+    if (each_) tell();
   }
   /// In a handler: the exception at hand is item k's outcome. What was written since `before` is
   /// taken back. With too little memory to say so the outcome is std::bad_alloc; throws that when
@@ -81,12 +84,18 @@ class task_run {
   }
   /// starts() said no: the items from there on go back to the parent.
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  /// Each item is a call of its own, whose caller is told as soon as it is finished.
+  [[nodiscard]] bool told_of_each() const noexcept { return each_; }
+  /// What comes before that; it must not throw.
+  void before_telling(void (*what)()) noexcept { before_telling_ = what; }
   /// What starts() and finished() write: (it + 1) / 2 items have begun.
   [[nodiscard]] const std::atomic<std::uint32_t>& progress() const noexcept { return *progress_; }
 
  protected:
   task_run() = default;
   ~task_run() = default;
+  /// An item that is a call of its own is finished.
+  virtual void tell() noexcept {}
 
   std::span<const std::byte> parcel_;
   std::uint32_t first_ = 0;
@@ -97,6 +106,8 @@ class task_run {
   const std::atomic<std::uint32_t>* gate_ = &always_open;
   std::atomic<std::uint64_t>* since_ = nullptr;  // null: nobody asks when an item began
   bool stopped_ = false;
+  bool each_ = false;
+  void (*before_telling_)() = nullptr;
   kept_result* kept_ = nullptr;
 
  private:
@@ -146,6 +157,7 @@ struct reply {
   std::size_t first = 0;    ///< the call's item that is item 0 of the task
   std::uint32_t count = 0;  ///< items the fixed part has room for
   std::uint32_t done = 0;   ///< items that ran to their end
+  std::uint32_t from = 0;   ///< of those have been told: 0 but where each item is a call
   std::span<const std::byte> bytes;
   std::uint64_t nanoseconds = 0;    ///< the worker was busy with them
   int pid = 0;                      ///< who wrote it
@@ -258,6 +270,10 @@ class batch : public completion {
   virtual void extend(std::size_t total) = 0;
   /// A task's outcome: decodes it, keeps values and errors. Returns how many items failed.
   virtual std::size_t deliver(const reply& r) noexcept = 0;
+  /// Of calls that went in one task, each its item, all through one entry point: items
+  /// [r.from, r.done) are the results of `calls`, in order.
+  virtual std::size_t deliver_each(std::span<const std::shared_ptr<batch>> calls,
+                                   const reply& r) noexcept = 0;
   /// Items [first, first + count) will have no reply: each fails with `error`.
   virtual void fail(std::size_t first, std::size_t count,
                     const std::exception_ptr& error) noexcept = 0;
@@ -268,6 +284,8 @@ class batch : public completion {
  private:
   friend struct access;
   std::uint32_t call_ = 0;                 // the engine's number for it, plus one; 0: it has none
+  std::uint32_t item_ = 0;                 // its own in that call, of those that it went with
+  std::size_t place_ = 0;                  // that one's in the input as the user sees it
   std::shared_ptr<batch> settled_before_;  // in the engine's list of such, or in the inbox
 };
 
@@ -289,6 +307,8 @@ struct access {
   static auto& call(T& t) noexcept {
     return t.call_;
   }
+  static std::uint32_t& item(batch& b) noexcept { return b.item_; }
+  static std::size_t& place(batch& b) noexcept { return b.place_; }
   static std::shared_ptr<batch>& settled_before(batch& b) noexcept { return b.settled_before_; }
   /// async_result: what it waits for, of which engine; bound: its state.
   template <class R>

@@ -49,13 +49,13 @@ inline std::exception_ptr incomplete_reply() {
       "procpool: the worker's reply is incomplete: its memory was overwritten"));
 }
 
-/// Takes a reply apart: set(k, outcome) once for each of its done items, whatever the bytes say.
-/// Returns how many are errors.
+/// Takes a reply apart: set(k, outcome) once for each of its done items from r.from on, whatever
+/// the bytes say. Returns how many are errors.
 template <class R, class Set>
 std::size_t take_apart(const reply& r, Set&& set) noexcept {
   std::size_t failed = 0;
-  std::uint32_t next = 0;      // the first item not set yet
-  std::exception_ptr missing;  // one error for all that no record speaks of
+  std::uint32_t next = r.from;  // the first item not set yet
+  std::exception_ptr missing;   // one error for all that no record speaks of
   auto fail = [&](std::exception_ptr e) {
     set(next++, outcome<R>(std::move(e)));
     ++failed;
@@ -77,6 +77,7 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
     };
     record_reader::record record{};
     while (records.next(record)) {
+      if (record.index < r.from) continue;
       set_fixed_until(record.index);
       if (record.kind == record_kind::error) {
         fail(decode_error(record.bytes, r.pid));
@@ -96,15 +97,31 @@ std::size_t take_apart(const reply& r, Set&& set) noexcept {
   return failed;
 }
 
+/// Whatever has results of type R: calls of one entry point, sent together, come back to each.
+template <class R>
+class batch_of : public batch {
+ public:
+  std::size_t deliver_each(std::span<const std::shared_ptr<batch>> calls,
+                           const reply& r) noexcept final {
+    const std::uint64_t share = r.nanoseconds / calls.size();
+    return take_apart<R>(r, [&](std::uint32_t k, outcome<R> o) {
+      static_cast<batch_of&>(*calls[k - r.from]).set_only(std::move(o), share);
+    });
+  }
+  /// The outcome of a call of one item, which took so long.
+  virtual void set_only(outcome<R> o, std::uint64_t nanoseconds) noexcept = 0;
+};
+
 // ---- one item -----------------------------------------------------------------------------------
 
 template <class R>
-class single final : public batch, public result_state<R> {
+class single final : public batch_of<R>, public result_state<R> {
  public:
   void extend(std::size_t) override {}
   std::size_t deliver(const reply& r) noexcept override {
     return take_apart<R>(r, [this](std::uint32_t, outcome<R> o) { result_.emplace(std::move(o)); });
   }
+  void set_only(outcome<R> o, std::uint64_t) noexcept override { result_.emplace(std::move(o)); }
   void fail(std::size_t, std::size_t, const std::exception_ptr& error) noexcept override {
     result_.emplace(error);
   }
@@ -174,7 +191,7 @@ using mapped = std::conditional_t<std::is_void_v<R>, void,
                                   std::vector<std::conditional_t<std::is_void_v<R>, int, R>>>;
 
 template <class R>
-class many final : public batch, public result_state<mapped<R>> {
+class many final : public batch_of<R>, public result_state<mapped<R>> {
  public:
   // A thread may still be adding items while another delivers; mutex_ guards what both touch. No
   // user code runs under it but moves of results.
@@ -203,6 +220,11 @@ class many final : public batch, public result_state<mapped<R>> {
       std::lock_guard hold(mutex_);
       set(r.first + k, std::move(o));
     });
+  }
+  void set_only(outcome<R> o, std::uint64_t nanoseconds) noexcept override {
+    std::lock_guard hold(mutex_);
+    nanoseconds_ += nanoseconds;
+    set(0, std::move(o));
   }
   void fail(std::size_t first, std::size_t count,
             const std::exception_ptr& error) noexcept override {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Calls of one short item each that come one right after the other, through one entry point: they
+// gather, and go to a worker as the items of one task, so that what a message costs is paid once
+// for all of them.
+//
+// To their callers they are calls like any other. Each is told as soon as its item has ended, also
+// while the one behind it runs; each can be cancelled; and those that have not begun are taken from
+// a worker that is at one for long.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/burst.h"
+#include "core/parcel.h"
+
+namespace procpool::core {
+
+/// Those that have gathered and have not been sent. Guarded by the engine's lock.
+class bundle {
+ public:
+  static constexpr std::size_t most = burst::turn;
+  /// Items that take longer, as a rule, go by themselves: to whoever is free.
+  static constexpr std::chrono::microseconds shortest_alone{5};
+
+  using calls = std::vector<std::shared_ptr<detail::batch>>;
+
+  [[nodiscard]] bool empty() const noexcept { return calls_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
+  [[nodiscard]] bool full() const noexcept { return calls_.size() == most; }
+  [[nodiscard]] const detail::entry_point& entry() const noexcept { return *entry_; }
+  [[nodiscard]] calls& members() noexcept { return calls_; }
+
+  /// A call of this entry point whose parcel begins with `head` can be one of them.
+  [[nodiscard]] bool takes(const detail::entry_point& entry,
+                           std::span<const std::byte> head) const noexcept {
+    return entry_ == &entry && head_ == head.size() &&
+           std::memcmp(out_->data(), head.data(), head_) == 0;
+  }
+  /// Of an empty one. Throws std::bad_alloc; it is empty then.
+  void begin(backend& owner, const detail::entry_point& entry, std::span<const std::byte> head) {
+    calls_.reserve(most);
+    parcel_ = std::make_unique<parcel>(owner);
+    out_.emplace(*parcel_);
+    out_->raw(head.data(), head.size());
+    entry_ = &entry;
+    head_ = head.size();
+  }
+  /// Throws std::bad_alloc, and nothing was added.
+  void add(const std::shared_ptr<detail::batch>& call, std::span<const std::byte> item) {
+    out_->raw(item.data(), item.size());
+    calls_.push_back(call);
+  }
+  /// Its parcel; then its calls. It is empty when both have been taken.
+  [[nodiscard]] std::unique_ptr<parcel> take_parcel() noexcept {
+    out_->finish();
+    return std::move(parcel_);
+  }
+  [[nodiscard]] calls take_calls() noexcept { return std::exchange(calls_, {}); }
+
+ private:
+  const detail::entry_point* entry_ = nullptr;
+  std::size_t head_ = 0;
+  calls calls_;
+  std::unique_ptr<parcel> parcel_;
+  std::optional<parcel_writer> out_;
+};
+
+}  // namespace procpool::core
