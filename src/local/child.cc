@@ -71,6 +71,12 @@ void hear_of_modules(const shm::segment& memory) noexcept {
   base::set_module_source(module_of_parent);
 }
 
+void prepare_to_live(const child_options& options) {
+  if (!options.crash_traces) return;
+  handle_crashes();
+  tee_stderr();
+}
+
 void live(shm::segment& memory, process::gifts given, std::uint32_t worker,
           const child_options& options) {
   // For parent_half::close_gate. A system that refuses it refuses the parent's part, too.
