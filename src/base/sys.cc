@@ -254,7 +254,12 @@ int execve(const char* path, char* const* argv, char* const* envp) noexcept {
   return ::execve(path, argv, envp);
 }
 
-void _exit(int status) noexcept { ::_exit(status); }
+void _exit(int status) noexcept {
+  // By a pointer, which is filled when the program is loaded: a call by name, made once in a
+  // process's life, has the name looked up in each forked one anew.
+  static void (*const volatile end)(int) = ::_exit;
+  for (;;) end(status);
+}
 
 pid_t waitpid(pid_t pid, int* status, int options) noexcept {
   PROCPOOL_FAIL(waitpid, -1);
