@@ -69,6 +69,11 @@ int ftruncate(int fd, off_t size) noexcept {
   return restart([&] { return ::ftruncate(fd, size); });
 }
 
+off_t seek_data(int fd, off_t from) noexcept {
+  PROCPOOL_FAIL(lseek, -1);
+  return ::lseek(fd, from, SEEK_DATA);
+}
+
 void* mmap(void* address, std::size_t size, int protection, int flags, int fd,
            off_t offset) noexcept {
   PROCPOOL_FAIL(mmap, MAP_FAILED);
