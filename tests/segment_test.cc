@@ -14,12 +14,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "base/process_mark.h"
 #include "process_census.h"
+#include "shm/held_blocks.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
@@ -165,6 +168,47 @@ TEST(segment, growing_beyond_what_the_system_allows_throws_and_changes_nothing) 
     s.window_of(1).start = 7;
     return s.window_of(1).start == 7 && mapped_parts().size() == 3;
   }));
+}
+
+TEST(segment, tells_what_takes_memory) {
+  segment s(2);
+  const std::uint64_t first = s.place_of(s.window_of(0));
+  const std::uint64_t second = s.place_of(s.window_of(1));
+  EXPECT_EQ(first, s.head().windows_at);
+  EXPECT_EQ(second, first + s.head().window_size);
+  EXPECT_FALSE(s.takes_memory(first, second + s.head().window_size)) << "nothing, nor behind it";
+  reinterpret_cast<std::byte*>(&s.window_of(1))[results_at + 4096] = std::byte{1};
+  EXPECT_FALSE(s.takes_memory(first, second));
+  EXPECT_FALSE(s.takes_memory(second, second + results_at + 4096));
+  EXPECT_TRUE(s.takes_memory(second, second + results_at + 8192));
+  EXPECT_FALSE(s.takes_memory(second + results_at + 8192, second + s.head().window_size));
+}
+
+TEST(segment, what_an_ended_worker_leaves_goes_back_and_nobody_elses) {
+  const auto s = std::make_shared<segment>(2);
+  const auto mark = std::make_shared<const base::process_mark>();
+  const auto results = [&](std::uint32_t w) {
+    return reinterpret_cast<std::byte*>(&s->window_of(w)) + results_at;
+  };
+  std::vector<std::shared_ptr<held_blocks>> held;
+  for (std::uint32_t w = 0; w < 2; ++w) {
+    held.push_back(std::make_shared<held_blocks>(s, mark, s->window_of(w), s->results_size()));
+    held[w]->starting();
+    for (const std::size_t page : {0, 1, 2, 5, 100}) results(w)[page * 4096] = std::byte{1};
+  }
+  const auto in_use = [&] {
+    struct ::stat st {};
+    ::fstat(s->descriptor(), &st);
+    return static_cast<int>(st.st_blocks * 512 / 4096);
+  };
+  const int before = in_use();
+  const auto vector = held[0]->take(std::uint64_t{5} * 4096, 100);
+  held[0]->ended(std::size_t{2} * 4096);
+  EXPECT_EQ(in_use(), before - 2);
+  EXPECT_EQ(results(0)[std::size_t{5} * 4096], std::byte{1});
+  held[0]->ended(std::size_t{2} * 4096);
+  EXPECT_EQ(in_use(), before - 2);
+  EXPECT_EQ(results(1)[std::size_t{100} * 4096], std::byte{1});
 }
 
 TEST(segment, leaves_nothing_behind) {

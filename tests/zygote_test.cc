@@ -262,6 +262,45 @@ TEST_F(ZygoteTest, CopyOfTheOwnerEndsNothing) {
   EXPECT_TRUE(is_alive(worker));
 }
 
+// ---- what is done once for all workers ----------------------------------------------------------
+
+TEST_F(ZygoteTest, WhatIsPreparedIsDoneOnceBeforeItIsReadyAndMeetsEachWorker) {
+  shared<std::atomic<pid_t>> prepared_by;
+  static int prepared = 0;
+  zygote_client client([](auto, auto, auto) { ::_exit(prepared); },
+                       [&] {
+                         ++prepared;
+                         *prepared_by = ::getpid();
+                       });
+  EXPECT_EQ(*prepared_by, client.pid());
+  for (std::uint32_t generation = 0; generation < 3; ++generation) {
+    launch(client, 0, generation);
+    EXPECT_EQ(next(client).value, 1 << 8);
+  }
+  EXPECT_EQ(prepared, 0);
+}
+
+TEST_F(ZygoteTest, WhatCannotBePreparedKeepsItFromStarting) {
+  try {
+    zygote_client client([](auto, auto, auto) {},
+                         [] { throw std::system_error(ENOSPC, std::system_category()); });
+    FAIL() << "it has started";
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code().value(), ENOSPC);
+  }
+}
+
+TEST_F(ZygoteTest, WorkerIsNotStoppedForReadingOrWritingOnATerminal) {
+  EXPECT_EQ(end_of_worker([](auto, auto, auto) {
+              for (const int signal : {SIGTTIN, SIGTTOU}) {
+                struct sigaction now {};
+                if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_IGN)
+                  ::_exit(1);
+              }
+            }),
+            0);
+}
+
 // ---- asking more than it can take ---------------------------------------------------------------
 
 TEST_F(ZygoteTest, FullSocketDoesNotBlockAndLosesNothing) {

@@ -69,6 +69,11 @@ int ftruncate(int fd, off_t size) noexcept {
   return restart([&] { return ::ftruncate(fd, size); });
 }
 
+off_t seek_data(int fd, off_t from) noexcept {
+  PROCPOOL_FAIL(lseek, -1);
+  return ::lseek(fd, from, SEEK_DATA);
+}
+
 void* mmap(void* address, std::size_t size, int protection, int flags, int fd,
            off_t offset) noexcept {
   PROCPOOL_FAIL(mmap, MAP_FAILED);
@@ -254,7 +259,12 @@ int execve(const char* path, char* const* argv, char* const* envp) noexcept {
   return ::execve(path, argv, envp);
 }
 
-void _exit(int status) noexcept { ::_exit(status); }
+void _exit(int status) noexcept {
+  // By a pointer, which is filled when the program is loaded: a call by name, made once in a
+  // process's life, has the name looked up in each forked one anew.
+  static void (*const volatile end)(int) = ::_exit;
+  for (;;) end(status);
+}
 
 pid_t waitpid(pid_t pid, int* status, int options) noexcept {
   PROCPOOL_FAIL(waitpid, -1);

@@ -46,6 +46,8 @@ T check(T result, const char* what) {
 
 int memfd_create(const char* name, unsigned flags) noexcept;
 int ftruncate(int fd, off_t size) noexcept;
+/// Where, from there on, the file next has data; -1 with ENXIO: nowhere.
+off_t seek_data(int fd, off_t from) noexcept;
 void* mmap(void* address, std::size_t size, int protection, int flags, int fd,
            off_t offset) noexcept;
 int munmap(void* address, std::size_t size) noexcept;

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "local/child.h"
 
+#include <stdio_ext.h>
+
+#include <chrono>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/memory_watch.h"
 #include "base/modules.h"
+#include "base/stdio.h"
 #include "base/sys.h"
 #include "core/context.h"
 #include "core/descriptors.h"
@@ -64,11 +70,31 @@ void say_why(core::link& parent) {
   parent.failed(record.take());
 }
 
+// A name that a process calls for the first time the loader looks up, in tables of all libraries:
+// once here, or in each forked worker anew. What a zygote has called already is not listed.
+void look_names_up() {
+  static_cast<void>(sys::getppid());
+  static_cast<void>(sys::getcpu());
+  static_cast<void>(sys::get_membarriers());
+  static_cast<void>(sys::write(-1, nullptr, 0));
+  static_cast<void>(std::chrono::steady_clock::now());
+  static_cast<void>(std::set<int>{0});
+  static_cast<void>(::__fpending(stdout));
+  base::flush_stdio();
+}
+
 }  // namespace
 
 void hear_of_modules(const shm::segment& memory) noexcept {
   told_by = &memory;
   base::set_module_source(module_of_parent);
+}
+
+void prepare_to_live(const child_options& options) {
+  look_names_up();
+  if (!options.crash_traces) return;
+  handle_crashes();
+  tee_stderr();
 }
 
 void live(shm::segment& memory, process::gifts given, std::uint32_t worker,

@@ -31,6 +31,10 @@ struct child_options {
 /// reference.
 void hear_of_modules(const shm::segment& memory) noexcept;
 
+/// What live() begins with that is the same in every worker: once before it, in this process or in
+/// the zygote that it was forked from. Throws std::system_error.
+void prepare_to_live(const child_options& options);
+
 /// A worker's life: returns when it should end. `given`: the eventfd that wakes the parent for it,
 /// and the socket by which descriptors come from there.
 void live(shm::segment& memory, process::gifts given, std::uint32_t worker,

@@ -37,7 +37,8 @@ struct abort_message {
   char text[1];
 };
 
-// Set by note_crashes before anything can happen.
+// A forked worker begins with what its zygote has; or with what a worker's has, of a pool in a
+// pool.
 struct {
   shm::crash* to = nullptr;
   pid_t owner = 0;
@@ -220,10 +221,7 @@ void give_alternate_stack() {
 
 }  // namespace
 
-void note_crashes(shm::crash& to, const void* outermost) {
-  here.to = &to;
-  here.owner = sys::getpid();
-  here.outermost = reinterpret_cast<std::uintptr_t>(outermost);
+void handle_crashes() {
   if (&dlvsym != nullptr)
     here.said =
         static_cast<abort_message* const*>(::dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE"));
@@ -250,6 +248,12 @@ void note_crashes(shm::crash& to, const void* outermost) {
   // A worker forked by a worker, of a pool in a pool, comes with ours in place.
   if (const auto before = std::set_terminate(on_terminate); before != on_terminate)
     here.before = before;
+}
+
+void note_crashes(shm::crash& to, const void* outermost) noexcept {
+  here.to = &to;
+  here.outermost = reinterpret_cast<std::uintptr_t>(outermost);
+  here.owner = sys::getpid();
 }
 
 }  // namespace procpool::local

@@ -14,11 +14,15 @@
 
 namespace procpool::local {
 
-/// From now on; `to` as long as the process lives. Handles those signals of crashes whose
-/// disposition is the default one, and std::terminate, which then calls the handler that was there.
-/// The alternate stack is the calling thread's, which runs the tasks: other threads' handlers run
-/// on their own stacks. `outermost`: the function whose frame, and those below, nobody wants to
-/// see. Throws std::system_error.
-void note_crashes(shm::crash& to, const void* outermost);
+/// In a process that is a worker or whose forks are. Handles those signals of crashes whose
+/// disposition is the default one, and std::terminate, which then calls the handler that was there:
+/// as if no handler had been there, until note_crashes. The alternate stack is the calling
+/// thread's, which runs the tasks, or forks who does: other threads' handlers run on their own
+/// stacks. Throws std::system_error.
+void handle_crashes();
+
+/// Then, in the worker, from now on; `to` as long as the process lives. `outermost`: the function
+/// whose frame, and those below, nobody wants to see.
+void note_crashes(shm::crash& to, const void* outermost) noexcept;
 
 }  // namespace procpool::local

@@ -68,6 +68,9 @@ constexpr int own_line_number = own_bell_number + 1;
           }
         }
         live(memory, std::move(given), worker, b.options);
+      },
+      [&] {
+        if (!b.spawn) prepare_to_live(b.options);
       });
 }
 
@@ -79,6 +82,7 @@ void serve_as_worker(std::uint32_t worker) {
     check_modules(memory);
     hear_of_modules(memory);
     const boot b = read_boot(memory);
+    prepare_to_live(b.options);
     live(memory, std::move(given), worker, b.options);
   } catch (...) {
     if (!given[0]) throw;

@@ -62,9 +62,12 @@ std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method 
   if (method == start_method::fork) {
     return std::make_unique<process::zygote_client>(
         [this, options](std::uint32_t worker, std::uint32_t, process::gifts given) {
+          live(*memory_, std::move(given), worker, options);
+        },
+        [this, &options] {
           process::set_depth(process::depth() + 1);
           memory_->protect();
-          live(*memory_, std::move(given), worker, options);
+          prepare_to_live(options);
         });
   }
   const boot b{options, method == start_method::spawn};

@@ -13,7 +13,8 @@
 namespace procpool::local {
 namespace {
 
-// Set by keep_stderr; a pool inside a worker has workers that begin with a copy.
+// A forked worker begins with what its zygote has; or with what a worker's has, of a pool in a
+// pool.
 struct {
   shm::stderr_ring* to = nullptr;
   pid_t owner = 0;
@@ -90,13 +91,16 @@ void keep_c() {
 
 }  // namespace
 
-void keep_stderr(shm::stderr_ring& to) {
-  here.to = &to;
-  here.owner = sys::getpid();
-  busy.clear();
+void tee_stderr() {
   keep_c();
   keep(std::cerr);
   keep(std::clog);
+}
+
+void keep_stderr(shm::stderr_ring& to) noexcept {
+  here.to = &to;
+  here.owner = sys::getpid();
+  busy.clear();
 }
 
 }  // namespace procpool::local

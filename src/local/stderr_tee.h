@@ -10,8 +10,11 @@
 
 namespace procpool::local {
 
-/// From now on; `to` as long as the process lives. Leaves alone a stderr that has no descriptor, or
-/// that somebody has given a buffer.
-void keep_stderr(shm::stderr_ring& to);
+/// In a process that is a worker or whose forks are; nothing is kept yet. Leaves alone a stderr
+/// that has no descriptor, or that somebody has given a buffer.
+void tee_stderr();
+
+/// Then, in the worker, from now on; `to` as long as the process lives.
+void keep_stderr(shm::stderr_ring& to) noexcept;
 
 }  // namespace procpool::local

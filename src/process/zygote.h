@@ -30,6 +30,10 @@ using gifts = std::array<base::fd, most_given>;
 using child_function =
     std::function<void(std::uint32_t worker, std::uint32_t generation, gifts given)>;
 
+/// What is the same in each worker's life and done once for all, in the zygote, before it is ready.
+/// May throw std::system_error: then it cannot start.
+using preparation = std::function<void()>;
+
 enum class request_kind : std::uint32_t { launch = 1, kill, stop };
 
 struct request {

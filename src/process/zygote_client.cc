@@ -43,7 +43,8 @@ class all_signals_blocked {
 zygote_client::zygote_client() noexcept : owner_(sys::getpid()) {}
 
 // Both delegate, so that the destructor clears away what was made before a throw.
-zygote_client::zygote_client(const child_function& child) : zygote_client() {
+zygote_client::zygote_client(const child_function& child, const preparation& prepare)
+    : zygote_client() {
   // Otherwise the zygote and each worker would have a copy to print.
   base::flush_stdio();
   // A zygote that stays silent was copied while another thread held a lock that fork does not look
@@ -56,7 +57,7 @@ zygote_client::zygote_client(const child_function& child) : zygote_client() {
       const pid_t pid = sys::check(sys::fork(), "fork of the zygote");
       if (pid != 0) return pid;
       e.ours.reset();
-      serve_zygote(std::move(e.theirs), std::move(e.owner), child);
+      serve_zygote(std::move(e.theirs), std::move(e.owner), child, prepare);
     });
     if (await_ready(clock::now() + patience)) return;
     kill_now();

@@ -19,7 +19,8 @@ class zygote_client {
  public:
   /// Forks the zygote, whose workers run `child`. Throws std::system_error, nothing left behind,
   /// when it cannot be made or cannot start.
-  explicit zygote_client(const child_function& child);
+  explicit zygote_client(
+      const child_function& child, const preparation& prepare = [] {});
   /// Executes the program again as the zygote (see program.h). There, descriptor first_descriptor
   /// is its socket, the next one a pidfd of this process, and then come copies of `descriptors`.
   /// Throws pool_broken, too: with the words by which it refuses to serve.

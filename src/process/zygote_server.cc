@@ -87,6 +87,10 @@ void server::start() {
   // Every signal stays blocked as long as it lives, which is the owner's affair alone: no Ctrl-C,
   // Ctrl-Z, hang-up or kill but SIGKILL touches it. Children are reported through the signalfd.
   put_handlers_away();
+  // For its workers: their own group makes them background processes on a terminal, which must not
+  // be stopped for reading or writing there.
+  ignore(SIGTTIN);
+  ignore(SIGTTOU);
   rename("procpool zygote");
   signals_ = watch_children();
   // Asks the loader for its modules, and hangs right here, before it has said a word, when this
@@ -161,11 +165,8 @@ void server::become_worker(const request& r, gifts given) {
     sys::check(sys::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)");
     if (sys::getppid() != self_) sys::_exit(EXIT_FAILURE);
     PROCPOOL_STEP("worker: forked, dies with its zygote");
-    // A group of its own, so that what its tasks start ends with it. On a terminal that makes it a
-    // background process, which must not be stopped for reading or writing there.
+    // A group of its own, so that what its tasks start ends with it.
     sys::check(sys::setpgid(0, 0), "setpgid");
-    ignore(SIGTTIN);
-    ignore(SIGTTOU);
     socket_.reset();
     parent_.reset();
     signals_.reset();
@@ -305,12 +306,14 @@ void refuse_to_serve(const base::fd& socket, std::string_view why) noexcept {
   sys::_exit(EXIT_FAILURE);
 }
 
-void serve_zygote(base::fd socket, base::fd parent, const child_function& child) noexcept {
+void serve_zygote(base::fd socket, base::fd parent, const child_function& child,
+                  const preparation& prepare) noexcept {
   PROCPOOL_STEP("zygote: started");
   server s(std::move(socket), std::move(parent), child);
   try {
     try {
       s.start();
+      prepare();
     } catch (const std::system_error& e) {
       s.say({report_kind::ready, 0, 0, sys::getpid(), e.code().value()});
       s.stop(EXIT_FAILURE);

@@ -12,8 +12,8 @@ namespace procpool::process {
 /// Takes the process over: called in the fresh copy, or execution, with every signal blocked.
 /// `parent`: a pidfd of the owner's process. It lives as long as that process and `socket` do; its
 /// workers live no longer than it does.
-[[noreturn]] void serve_zygote(base::fd socket, base::fd parent,
-                               const child_function& child) noexcept;
+[[noreturn]] void serve_zygote(base::fd socket, base::fd parent, const child_function& child,
+                               const preparation& prepare) noexcept;
 
 /// As exec does: what is handled gets its default, what is ignored (nohup) stays ignored. But
 /// SIGCHLD is needed, and SIGINT reaches all that a terminal shows, where the owner decides. For a

@@ -16,14 +16,15 @@
 #include "base/process_mark.h"
 #include "procpool/detail/vector_memory.h"
 #include "shm/layout.h"
+#include "shm/segment.h"
 
 namespace procpool::shm {
 
 class held_blocks final : public detail::result_blocks,
                           public std::enable_shared_from_this<held_blocks> {
  public:
-  /// `memory`: what keeps the window mapped, or null.
-  held_blocks(std::shared_ptr<const void> memory, std::shared_ptr<const base::process_mark> mark,
+  /// `memory`: that of the window, which it keeps mapped; or null.
+  held_blocks(std::shared_ptr<const segment> memory, std::shared_ptr<const base::process_mark> mark,
               window& own, std::size_t results_size) noexcept;
 
   std::unique_ptr<detail::vector_memory> take(std::uint64_t at, std::size_t bytes) override;
@@ -48,11 +49,12 @@ class held_blocks final : public detail::result_blocks,
     return *reinterpret_cast<vector_head*>(results_ + at);
   }
 
-  const std::shared_ptr<const void> memory_;
+  const std::shared_ptr<const segment> memory_;
   const std::shared_ptr<const base::process_mark> mark_;
   window& window_;
   std::byte* const results_;
-  const std::uint64_t size_;  // of what a worker's arena gives out
+  const std::uint64_t place_;  // of the results, in memory_
+  const std::uint64_t size_;   // of what a worker's arena gives out
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::uint64_t> held_;  // place and size; guarded by mutex_
   bool worker_ = false;                          // one looks at the heads; guarded by mutex_

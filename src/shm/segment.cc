@@ -138,6 +138,17 @@ void segment::unmap() noexcept {
   sys::munmap(base_, head_size + parcels_size_);
 }
 
+std::uint64_t segment::place_of(const window& own) const noexcept {
+  const auto* address = reinterpret_cast<const std::byte*>(&own);
+  const auto before = std::ranges::find(windows_, address) - windows_.begin();
+  return head_size + parcels_size_ + static_cast<std::uint64_t>(before) * window_size_;
+}
+
+bool segment::takes_memory(std::uint64_t from, std::uint64_t to) const noexcept {
+  const off_t next = sys::seek_data(memory_.get(), static_cast<off_t>(from));
+  return next == -1 ? errno != ENXIO : static_cast<std::uint64_t>(next) < to;
+}
+
 void segment::protect() const {
   if (sys::mprotect(base_, head_size + parcels_size_, PROT_READ) != 0)
     sys::raise("mprotect of the pool's memory");

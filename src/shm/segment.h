@@ -42,6 +42,11 @@ class segment {
   /// The size of each window's results.
   [[nodiscard]] std::size_t results_size() const noexcept { return window_size_ - results_at; }
 
+  /// In the parent: where a window lies behind descriptor().
+  [[nodiscard]] std::uint64_t place_of(const window& own) const noexcept;
+  /// Whether any page there takes memory; it does, when the system does not tell.
+  [[nodiscard]] bool takes_memory(std::uint64_t from, std::uint64_t to) const noexcept;
+
   /// The addresses that a worker maps of it.
   [[nodiscard]] std::size_t mapped_by_worker() const noexcept {
     return head_size + parcels_size_ + window_size_;
