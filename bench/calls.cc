@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -49,10 +50,26 @@ void apply(benchmark::State& state, std::chrono::milliseconds pause) {
 void apply_awake(benchmark::State& state) { apply(state, 0ms); }
 void apply_asleep(benchmark::State& state) { apply(state, long_enough); }
 
+/// The worker, or the partner by hand, on that CPU; this thread on the first.
+void apply_asleep_on(benchmark::State& state, int cpu) {
+  const bench::on_cpu here(0);
+  procpool::pool pool({.processes = 1, .initializer = procpool::task([cpu] {
+                                         static const bench::on_cpu there(cpu);
+                                       })});
+  int x = 0;
+  for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
+  each_timed(state, long_enough, [&] { x = pool.apply(increment, x); });
+}
+void apply_asleep_on_two_cpus(benchmark::State& state) { apply_asleep_on(state, 1); }
+void apply_asleep_on_one_cpu(benchmark::State& state) { apply_asleep_on(state, 0); }
+
 void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
-               std::chrono::nanoseconds spin) {
+               std::chrono::nanoseconds spin, int cpu = -1) {
   bench::shared<bench::two_words> words;
+  std::optional<bench::on_cpu> here;
+  if (cpu >= 0) here.emplace(0);
   bench::partner child([&] {
+    if (cpu >= 0) static const bench::on_cpu there(cpu);
     for (std::uint32_t n = 1;; ++n) {
       words->there.wait_for(n, spin);
       words->back.set(n);
@@ -68,6 +85,9 @@ void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 0ms, 20us); 
 void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0ms, 0us); }
 void ping_pong_asleep(benchmark::State& state) { ping_pong(state, long_enough, 0us); }
 void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, long_enough, 20us); }
+
+void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, long_enough, 0us, 1); }
+void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, long_enough, 0us, 0); }
 
 void apply_async(benchmark::State& state) {
   procpool::pool pool;
@@ -129,6 +149,10 @@ BENCHMARK(ping_pong_sleeping)->UseManualTime();
 BENCHMARK(apply_asleep)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_asleep)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_asleep_spinning)->UseManualTime()->Iterations(300);
+BENCHMARK(apply_asleep_on_two_cpus)->UseManualTime()->Iterations(300);
+BENCHMARK(ping_pong_on_two_cpus)->UseManualTime()->Iterations(300);
+BENCHMARK(apply_asleep_on_one_cpu)->UseManualTime()->Iterations(300);
+BENCHMARK(ping_pong_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_async)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(ring_of_tasks)->UseRealTime()->Unit(benchmark::kMillisecond);
 
@@ -145,6 +169,11 @@ const bench::compare asleep_late({"apply, both sides asleep, p99", p99, "apply_a
                                   "ping_pong_asleep", "futex ping-pong, both asleep before"});
 const bench::compare asleep_spins({"apply, both sides asleep, p50", p50, "apply_asleep",
                                    "ping_pong_asleep_spinning", "the same, spinning for 20 us"});
+const bench::compare two_cpus({"apply, both asleep, on two CPUs, p50", p50,
+                               "apply_asleep_on_two_cpus", "ping_pong_on_two_cpus",
+                               "futex ping-pong, the same"});
+const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply_asleep_on_one_cpu",
+                              "ping_pong_on_one_cpu", "futex ping-pong, the same"});
 const bench::compare many({"apply_async, 10,000 and get", tasks_per_second, "apply_async",
                            "ring_of_tasks", "a ring of slots, one process"});
 

@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 #include <linux/futex.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -105,6 +106,35 @@ struct alignas(64) signal_word {
 
 struct two_words {
   signal_word there, back;
+};
+
+/// While it lives this thread, and what it starts, run on the nth of the CPUs there are: for where
+/// the kernel puts two that talk to each other decides more than what they do.
+class on_cpu {
+ public:
+  explicit on_cpu(int n) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &all()) && n-- == 0) CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);  // there is none: it stays where it was
+  }
+  on_cpu(const on_cpu&) = delete;
+  on_cpu& operator=(const on_cpu&) = delete;
+  ~on_cpu() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  /// Those that the program was given.
+  static const cpu_set_t& all() {
+    static const cpu_set_t given = [] {
+      cpu_set_t set;
+      sched_getaffinity(0, sizeof set, &set);
+      return set;
+    }();
+    return given;
+  }
+  cpu_set_t before_{};
 };
 
 /// Times in seconds, one for each round.

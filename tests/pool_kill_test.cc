@@ -32,7 +32,7 @@ namespace step = base::step;
 
 // Every item of the load has a number of its own, and counts its runs there.
 constexpr int applies = 5;
-constexpr int burst = 40;
+constexpr int burst = 200;
 constexpr int mapped_ints = 1000;
 constexpr int mapped_texts = 200;
 constexpr int large_ones = 2;

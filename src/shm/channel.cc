@@ -15,6 +15,12 @@ constexpr std::uint64_t most_nanoseconds = std::uint64_t{1} << 51;
 
 std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcpu()); }
 
+// Written only where it changes: else the other side would have to fetch, for each message, the
+// cache line that this stands in, and others that it asks for each time.
+void note(std::atomic<std::uint32_t>& word, std::uint32_t cpu) noexcept {
+  if (word.load(std::memory_order_relaxed) != cpu) word.store(cpu, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 // ---- the parent's half --------------------------------------------------------------------------
@@ -91,7 +97,7 @@ std::uint32_t parent_half::send(const message& m) noexcept {
 void parent_half::send_leave() noexcept { send({0, 0, 0, 0, 0, {}, in_slot}); }
 
 void parent_half::wake() noexcept {
-  head_.cpu.store(this_cpu(), std::memory_order_relaxed);
+  note(head_.cpu, this_cpu());
   // Orders the published words before the look at `asleep`; the worker does the reverse.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (window_.asleep.load(std::memory_order_relaxed) == 0) return;
@@ -147,6 +153,7 @@ std::optional<answer> parent_half::read() noexcept {
     wishes_ = static_cast<std::uint16_t>(word) == lap;
     return std::nullopt;
   }
+  __builtin_prefetch(r.bytes);
   if (corrupt_) return std::nullopt;
   if (unanswered() == 0) {  // an answer that nobody asked for would keep ready() true for ever
     corrupt_ = true;
@@ -330,7 +337,7 @@ void worker_half::wait_for_task() {
   };
   while (!ready()) {
     std::uint32_t cpu = this_cpu();
-    window_.cpu.store(cpu, std::memory_order_relaxed);
+    note(window_.cpu, cpu);
     if (spinner_.spin(ready, [&] { return head_.cpu.load(std::memory_order_relaxed) != cpu; }))
       return;
     std::uint32_t bell = window_.bell.load(std::memory_order_acquire);
@@ -356,6 +363,10 @@ std::optional<worker_half::task> worker_half::receive(std::uint32_t quota) {
   wait_for_task();
   PROCPOOL_STEP("worker: sees a task, nothing claimed");
   const task_slot& t = window_.tasks[at_ % ring_slots];
+  // On their way from the other CPU while this one does something else.
+  __builtin_prefetch(t.bytes);
+  __builtin_prefetch(&window_.replies[at_ % ring_slots], 1);
+  __builtin_prefetch(window_.replies[at_ % ring_slots].bytes, 1);
   if (t.module == 0 && t.offset == 0) {
     PROCPOOL_STEP("worker: told to leave");
     return std::nullopt;
@@ -434,7 +445,7 @@ bool worker_half::answer(bool retires) {
   r.ending.store(static_cast<std::uint32_t>(ending), std::memory_order_relaxed);
   auto took = std::chrono::nanoseconds(now - received_at_);
   r.nanoseconds.store(static_cast<std::uint64_t>(took.count()), std::memory_order_relaxed);
-  window_.cpu.store(this_cpu(), std::memory_order_relaxed);
+  note(window_.cpu, this_cpu());
   if (run_.stopped()) PROCPOOL_STEP("worker: gives back what it did not start");
   PROCPOOL_STEP("worker: reply written, not published");
   r.word.store(lap_of(at_), std::memory_order_release);
@@ -466,6 +477,11 @@ void worker_half::free_released() noexcept {
   });
 }
 
+// Of this reply: the block that it leaves, and the one that it ends in.
+void worker_half::make_room_to_hold() {
+  if (held_.capacity() - held_.size() < 2) held_.reserve(2 * held_.capacity());
+}
+
 void worker_half::outgrown(std::byte* block, std::size_t size) noexcept {
   if (run_.told_of_each())
     held_.push_back({at_, block, size});
@@ -484,6 +500,7 @@ void worker_half::reply_writer::start(reply_slot& slot) noexcept {
 // The new block is whole before the slot names it: a death on the way leaves the old one valid.
 void worker_half::reply_writer::grow(std::size_t more) {
   owner_.free_released();
+  owner_.make_room_to_hold();
   std::size_t wanted = std::max(size_ + more, in_block_ ? capacity_ * 2 : size_ + more);
   std::byte* block = owner_.results_->allocate_block(wanted);
   PROCPOOL_STEP("worker: block allocated");

@@ -282,6 +282,8 @@ class worker_half {
     return memory_ != nullptr && has_too_much(std::chrono::steady_clock::now());
   }
   void free_released() noexcept;
+  /// So that holding a block does not fail. Throws std::bad_alloc.
+  void make_room_to_hold();
   /// The reply at hand has moved on to a larger block.
   void outgrown(std::byte* block, std::size_t size) noexcept;
   std::span<const std::byte> parcel_of(const task_slot& t) const noexcept;
