@@ -26,14 +26,13 @@ bool engine::gather(const std::shared_ptr<detail::batch>& call, const detail::en
     return false;
   const auto bytes = e.bytes.bytes();
   const auto head = bytes.first(e.head);
-  if (!bundle_.empty() && !bundle_.takes(entry, head)) send_bundle();
+  if (!bundle_.empty() && !bundle_.takes(entry, head, options.place)) send_bundle();
   if (bundle_.empty()) {
     const auto cost = scheduler_.cost(profile_of(entry));
     if (cost.count() == 0 || cost > bundle::shortest_alone) return false;
-    bundle_.begin(*backend_, entry, head);
+    bundle_.begin(*backend_, entry, head, options.place);
   }
-  bundle_.add(call, bytes.subspan(e.head));
-  access::place(*call) = options.place;
+  bundle_.add(call, bytes.subspan(e.head), options.place);
   ledger_.submitted(1);
   return true;
 }
@@ -44,6 +43,8 @@ void engine::send_bundle() {
   try {
     make_room_for_tasks(1);
     call_record& c = calls_[id];
+    c.place = bundle_.place();
+    c.at_one_place = bundle_.at_one_place();
     c.members = bundle_.take_calls();
     c.items = c.remaining = c.members.size();
     for (std::uint32_t k = 0; k < c.items; ++k) {
@@ -201,8 +202,7 @@ void engine::drop_ended(call_id id) {
 
 std::size_t engine::place_of(call_id id, std::size_t item) const noexcept {
   const call_record& c = calls_[id];
-  if (!c.together()) return c.place + item;
-  return c.members[item] ? access::place(*c.members[item]) : 0;
+  return c.at_one_place ? c.place : c.place + item;
 }
 
 }  // namespace procpool::core

@@ -38,26 +38,35 @@ class bundle {
   [[nodiscard]] const detail::entry_point& entry() const noexcept { return *entry_; }
   [[nodiscard]] calls& members() noexcept { return calls_; }
 
-  /// A call of this entry point whose parcel begins with `head` can be one of them.
-  [[nodiscard]] bool takes(const detail::entry_point& entry,
-                           std::span<const std::byte> head) const noexcept {
-    return entry_ == &entry && head_ == head.size() &&
-           std::memcmp(out_->data(), head.data(), head_) == 0;
+  /// A call of this entry point whose parcel begins with `head` can be one of them. `place`: of its
+  /// item in its user's input; all of them have the same, or each the one after.
+  [[nodiscard]] bool takes(const detail::entry_point& entry, std::span<const std::byte> head,
+                           std::size_t place) const noexcept {
+    const std::size_t step = calls_.size() == 1 ? place - place_ : step_;
+    return entry_ == &entry && step <= 1 && place == place_ + step * calls_.size() &&
+           head_ == head.size() && std::memcmp(out_->data(), head.data(), head_) == 0;
   }
   /// Of an empty one. Throws std::bad_alloc; it is empty then.
-  void begin(backend& owner, const detail::entry_point& entry, std::span<const std::byte> head) {
+  void begin(backend& owner, const detail::entry_point& entry, std::span<const std::byte> head,
+             std::size_t place) {
     calls_.reserve(most);
     parcel_ = std::make_unique<parcel>(owner);
     out_.emplace(*parcel_);
     out_->raw(head.data(), head.size());
     entry_ = &entry;
     head_ = head.size();
+    place_ = place;
+    step_ = 0;
   }
   /// Throws std::bad_alloc, and nothing was added.
-  void add(const std::shared_ptr<detail::batch>& call, std::span<const std::byte> item) {
+  void add(const std::shared_ptr<detail::batch>& call, std::span<const std::byte> item,
+           std::size_t place) {
     out_->raw(item.data(), item.size());
+    if (calls_.size() == 1) step_ = place - place_;
     calls_.push_back(call);
   }
+  [[nodiscard]] std::size_t place() const noexcept { return place_; }
+  [[nodiscard]] bool at_one_place() const noexcept { return step_ == 0; }
   /// Its parcel; then its calls. It is empty when both have been taken.
   [[nodiscard]] std::unique_ptr<parcel> take_parcel() noexcept {
     out_->finish();
@@ -68,6 +77,8 @@ class bundle {
  private:
   const detail::entry_point* entry_ = nullptr;
   std::size_t head_ = 0;
+  std::size_t place_ = 0;
+  std::size_t step_ = 0;
   calls calls_;
   std::unique_ptr<parcel> parcel_;
   std::optional<parcel_writer> out_;

@@ -158,6 +158,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     std::size_t items = 0;      // so far
     std::size_t remaining = 0;  // of those, without their outcome
     std::size_t place = 0;      // of the first one in the user's input
+    bool at_one_place = false;  // all its items have that one
     bool open = false;          // submit is still adding to it
     bool fail_fast = false;
     bool bounded = false;  // its items take room

@@ -27,6 +27,12 @@ void task_run::note_time() noexcept {
       std::memory_order_relaxed);
 }
 
+void task_run::finished_call(std::uint32_t k) noexcept {
+  if (before_telling_ != nullptr) before_telling_();
+  note_finished(k);
+  tell();
+}
+
 // Not inlined: where it was entered is where the handler's frame ends.
 [[gnu::noinline]] void task_run::fail(std::uint32_t k, stage where, std::size_t before) {
   const std::exception_ptr thrown = std::current_exception();

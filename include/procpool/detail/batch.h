@@ -67,11 +67,9 @@ class task_run {
     return false;
   }
   void finished(std::uint32_t k) noexcept {
-    if (each_ && before_telling_ != nullptr) before_telling_();
-    // Release: who sees so many bytes sees where they are.
-    written_->store(out_->size(), std::memory_order_release);
-    progress_->store(2 * k + 2, std::memory_order_release);
-    if (each_) tell();
+    if (each_) [[unlikely]]
+      return finished_call(k);
+    note_finished(k);
   }
   /// In a handler: the exception at hand is item k's outcome. What was written since `before` is
   /// taken back. With too little memory to say so the outcome is std::bad_alloc; throws that when
@@ -113,6 +111,13 @@ class task_run {
  private:
   static inline const std::atomic<std::uint32_t> always_open{0};
   void note_time() noexcept;
+  void note_finished(std::uint32_t k) noexcept {
+    // Release: who sees so many bytes sees where they are.
+    written_->store(out_->size(), std::memory_order_release);
+    progress_->store(2 * k + 2, std::memory_order_release);
+  }
+  /// The same, where its caller is told.
+  void finished_call(std::uint32_t k) noexcept;
 };
 
 /// The code of one call shape. Constants with hidden visibility, so that each module has its own;
@@ -285,7 +290,6 @@ class batch : public completion {
   friend struct access;
   std::uint32_t call_ = 0;                 // the engine's number for it, plus one; 0: it has none
   std::uint32_t item_ = 0;                 // its own in that call, of those that it went with
-  std::size_t place_ = 0;                  // that one's in the input as the user sees it
   std::shared_ptr<batch> settled_before_;  // in the engine's list of such, or in the inbox
 };
 
@@ -308,7 +312,6 @@ struct access {
     return t.call_;
   }
   static std::uint32_t& item(batch& b) noexcept { return b.item_; }
-  static std::size_t& place(batch& b) noexcept { return b.place_; }
   static std::shared_ptr<batch>& settled_before(batch& b) noexcept { return b.settled_before_; }
   /// async_result: what it waits for, of which engine; bound: its state.
   template <class R>

@@ -104,12 +104,12 @@ class batch_of : public batch {
   std::size_t deliver_each(std::span<const std::shared_ptr<batch>> calls,
                            const reply& r) noexcept final {
     const std::uint64_t share = r.nanoseconds / calls.size();
-    return take_apart<R>(r, [&](std::uint32_t k, outcome<R> o) {
+    return take_apart<R>(r, [&](std::uint32_t k, outcome<R>&& o) {
       static_cast<batch_of&>(*calls[k - r.from]).set_only(std::move(o), share);
     });
   }
   /// The outcome of a call of one item, which took so long.
-  virtual void set_only(outcome<R> o, std::uint64_t nanoseconds) noexcept = 0;
+  virtual void set_only(outcome<R>&& o, std::uint64_t nanoseconds) noexcept = 0;
 };
 
 // ---- one item -----------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class single final : public batch_of<R>, public result_state<R> {
   std::size_t deliver(const reply& r) noexcept override {
     return take_apart<R>(r, [this](std::uint32_t, outcome<R> o) { result_.emplace(std::move(o)); });
   }
-  void set_only(outcome<R> o, std::uint64_t) noexcept override { result_.emplace(std::move(o)); }
+  void set_only(outcome<R>&& o, std::uint64_t) noexcept override { result_.emplace(std::move(o)); }
   void fail(std::size_t, std::size_t, const std::exception_ptr& error) noexcept override {
     result_.emplace(error);
   }
@@ -221,7 +221,7 @@ class many final : public batch_of<R>, public result_state<mapped<R>> {
       set(r.first + k, std::move(o));
     });
   }
-  void set_only(outcome<R> o, std::uint64_t nanoseconds) noexcept override {
+  void set_only(outcome<R>&& o, std::uint64_t nanoseconds) noexcept override {
     std::lock_guard hold(mutex_);
     nanoseconds_ += nanoseconds;
     set(0, std::move(o));
