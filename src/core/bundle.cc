@@ -7,7 +7,9 @@
 #include "core/bundle.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "core/engine.h"
 #include "core/failure.h"
@@ -39,7 +41,7 @@ bool engine::gather(const std::shared_ptr<detail::batch>& call, const detail::en
 
 void engine::send_bundle() {
   if (bundle_.empty()) return;
-  const call_id id = open_record(bundle_.entry());
+  const call_id id = open_record(bundle_.entry(), true);
   try {
     make_room_for_tasks(1);
     call_record& c = calls_[id];
@@ -117,17 +119,31 @@ task_id engine::task_with(call_id id, std::size_t item) const noexcept {
   return found;
 }
 
+// What waits of the call waits in order again afterwards.
 void engine::fail_member(call_id id, std::size_t item, const std::exception_ptr& error) {
   make_room_for_tasks(2);
+  std::vector<task_id> waiting;
+  waiting.reserve(scheduler_.live(id) + 2);
   task_id t = task_with(id, item);
-  if (scheduler_[t].queued) scheduler_.set_aside(t);
+  scheduler_.each_task_of(id, [&](task_id each) {
+    if (scheduler_[each].queued) waiting.push_back(each);
+  });
+  for (const task_id each : waiting) scheduler_.set_aside(each);
+  std::erase(waiting, t);
+  const auto cut = [&](task_id from, std::uint32_t keep) {
+    const task_id rest = scheduler_.split(from, keep);
+    share_parcel(from, rest);
+    scheduler_.set_aside(rest);
+    return rest;
+  };
   if (const auto before = static_cast<std::uint32_t>(item - scheduler_[t].first); before != 0) {
-    const task_id rest = scheduler_.split(t, before);
-    share_parcel(t, rest);
-    scheduler_.requeue(t);
-    scheduler_.set_aside(t = rest);
+    waiting.push_back(t);
+    t = cut(t, before);
   }
-  if (scheduler_[t].count > 1) share_parcel(t, scheduler_.split(t, 1));
+  if (scheduler_[t].count > 1) waiting.push_back(cut(t, 1));
+  std::ranges::sort(waiting, std::greater(),
+                    [this](task_id each) { return scheduler_[each].first; });
+  for (const task_id each : waiting) scheduler_.requeue(each);
   fail_task(t, error);
 }
 

@@ -74,11 +74,11 @@ call_id engine::open_call(const std::shared_ptr<detail::batch>& call,
   return id;
 }
 
-call_id engine::open_record(const detail::entry_point& entry) {
+call_id engine::open_record(const detail::entry_point& entry, bool one_turn) {
   const profile_id profile = profile_of(entry);
   if (const std::size_t numbers = scheduler_.make_room_for_call(); calls_.size() < numbers)
     calls_.resize(numbers);
-  const call_id id = scheduler_.open(profile);
+  const call_id id = scheduler_.open(profile, one_turn);
   calls_[id] = call_record{};
   calls_[id].entry = &entry;
   ++open_calls_;

@@ -224,7 +224,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
   /// The same for a call that has been accepted.
-  call_id open_record(const detail::entry_point& entry);
+  call_id open_record(const detail::entry_point& entry, bool one_turn = false);
   profile_id profile_of(const detail::entry_point& entry);
   encoded encode(detail::source& input, std::size_t most, const detail::call_options& options);
   std::size_t encode_all(call_id id, const std::shared_ptr<detail::batch>& call,

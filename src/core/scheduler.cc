@@ -19,9 +19,10 @@ profile_id scheduler::add_profile() {
   return static_cast<profile_id>(profiles_.size() - 1);
 }
 
-call_id scheduler::open(profile_id profile) {
+call_id scheduler::open(profile_id profile, bool one_turn) {
   call_record c;
   c.profile = profile;
+  c.one_turn = one_turn;
   return calls_.insert(c);
 }
 
@@ -316,7 +317,7 @@ task_id scheduler::pop() {
   c.head = tasks_[id].behind;
   end_turn();
   if (c.head != none)
-    take_turn(call, false);
+    take_turn(call, c.one_turn);
   else
     c.tail = none;
   tasks_[id].queued = false;

@@ -60,7 +60,8 @@ class scheduler {
   // What allocates: add_profile, and what makes a call or a task, unless there is room for it. All
   // else succeeds without memory, or changes nothing.
   profile_id add_profile();
-  call_id open(profile_id profile);
+  /// `one_turn`: its tasks follow one another when its turn has come.
+  call_id open(profile_id profile, bool one_turn = false);
   /// The next call, or as many tasks, need no memory. Returns how many numbers there can be of them
   /// without any more.
   std::size_t make_room_for_call() { return calls_.make_room(1); }
@@ -164,6 +165,7 @@ class scheduler {
     task_id head = none, tail = none;  // queued tasks
     task_id all = none;                // live tasks
     std::size_t live = 0;
+    bool one_turn = false;
     bool in_turn = false;       // stands in the line of those
     call_id turn_after = none;  // who is behind it there
   };
