@@ -36,7 +36,6 @@ class bundle {
   [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
   [[nodiscard]] bool full() const noexcept { return calls_.size() == most; }
   [[nodiscard]] const detail::entry_point& entry() const noexcept { return *entry_; }
-  [[nodiscard]] calls& members() noexcept { return calls_; }
 
   /// A call of this entry point whose parcel begins with `head` can be one of them. `place`: of its
   /// item in its user's input; all of them have the same, or each the one after.
