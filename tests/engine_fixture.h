@@ -72,6 +72,7 @@ class recorder final : public detail::batch {
   }
   void fail(std::size_t first, std::size_t count,
             const std::exception_ptr& error) noexcept override {
+    EXPECT_NE(count, 0u) << "of none of its items: it may be writing one at this moment";
     std::string what;
     try {
       std::rethrow_exception(error);

@@ -433,6 +433,30 @@ TEST_F(engine_test, termination_while_a_reply_is_being_read_lets_it_be_read) {
   EXPECT_EQ(call->all(), (lines{by_0, by_0, "terminated", "terminated"}));
 }
 
+// What one worker took from another has left a trace with that one, of no item.
+TEST_F(engine_test, termination_while_the_reply_of_another_worker_is_being_read_lets_it_be_read) {
+  make(2, 1);
+  auto before = submit(1, 1);
+  auto call = std::make_shared<recorder>();
+  std::atomic<bool> reading{false};
+  std::atomic<bool> go{false};
+  call->gate = [&] {
+    reading = true;
+    while (!go) std::this_thread::yield();
+  };
+  submit(call, 1, 1);
+  fake->claim(0, 1);
+  fake->up(1);
+  ASSERT_TRUE(eventually([&] { return fake->held(1) == 1; }));
+  fake->finish(1);
+  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  pool->terminate();
+  go = true;
+  EXPECT_TRUE(wait(*call));
+  EXPECT_EQ(call->all(), lines{by_1});
+  EXPECT_EQ(before->all(), lines{"terminated"});
+}
+
 TEST_F(engine_test, a_broken_pool_fails_everything_with_the_reason_and_takes_nothing_more) {
   make(1, 0);
   auto call = submit(3, 1);

@@ -406,7 +406,8 @@ void engine::fail_task(task_id id, const std::exception_ptr& error) {
   const scheduler::task& t = scheduler_[id];
   call_record& c = calls_[t.call];
   if (c.together()) fail_members(id, error);
-  if (c.batch) {
+  // Where it has no item its batch is not to be touched: another thread may be writing the result.
+  if (c.batch && t.count != 0) {
     if (!c.dropped) c.batch->fail(t.first, t.count, error);
     have_outcomes(c, t.count);
     ledger_.failed(t.count);

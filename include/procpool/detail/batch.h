@@ -279,7 +279,8 @@ class batch : public completion {
   /// [r.from, r.done) are the results of `calls`, in order.
   virtual std::size_t deliver_each(std::span<const std::shared_ptr<batch>> calls,
                                    const reply& r) noexcept = 0;
-  /// Items [first, first + count) will have no reply: each fails with `error`.
+  /// Items [first, first + count), at least one, will have no reply: each fails with `error`. May
+  /// be called under the engine's lock, and while another thread delivers other items.
   virtual void fail(std::size_t first, std::size_t count,
                     const std::exception_ptr& error) noexcept = 0;
 
