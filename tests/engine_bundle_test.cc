@@ -64,11 +64,11 @@ class engine_bundle : public engine_test {
       EXPECT_EQ(c->all()[0].find("AND"), std::string::npos) << c->all()[0];
       EXPECT_NE(c->all()[0], "");
     }
+    EXPECT_TRUE(eventually([this] { return fake->quiet() && fake->unreleased() == 0; }));
     const pool_stats s = pool->stats();
     EXPECT_EQ(s.submitted, all_.size());
     EXPECT_EQ(s.done + s.failed, all_.size());
     EXPECT_EQ(s.queued + s.running, 0u);
-    EXPECT_TRUE(eventually([this] { return fake->unreleased() == 0; }));
   }
   static bool ready(const calls& some, std::size_t from, std::size_t to) {
     for (std::size_t i = from; i < to; ++i)
@@ -132,6 +132,26 @@ TEST_F(engine_bundle, what_has_not_begun_runs_elsewhere) {
   }));
   EXPECT_FALSE(some[0]->ready());
   for (std::size_t i = 1; i < some.size(); ++i) EXPECT_EQ(some[i]->all(), lines{by_1});
+  finish_all({0, 1});
+}
+
+TEST_F(engine_bundle, shared_by_two_workers_is_counted_once) {
+  make(2, 1);
+  const calls some = together();
+  fake->run(0, 0);
+  fake->up(1);
+  ASSERT_TRUE(eventually([&] {
+    if (fake->ring(0).front().kept == 1) return true;
+    if (fake->held(1) != 0) fake->finish(1);
+    return false;
+  }));
+  fake->progress(0, 1);
+  ASSERT_TRUE(eventually([&] {
+    if (fake->held(1) != 0) fake->finish(1);
+    return ready(some, 0, some.size());
+  }));
+  settle();
+  fake->finish(0);  // all of it has been told
   finish_all({0, 1});
 }
 

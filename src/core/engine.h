@@ -151,7 +151,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   struct call_record {
     std::shared_ptr<detail::batch> batch;
     // Instead: calls of one item each that were sent together, in order; null once they have their
-    // outcome, or are on the way to it.
+    // outcome, or are on the way to it: that is known until no worker has any of them.
     std::vector<std::shared_ptr<detail::batch>> members;
     std::vector<std::size_t> ended;  // members that were cancelled after a worker had claimed them
     const detail::entry_point* entry = nullptr;
@@ -163,11 +163,12 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool fail_fast = false;
     bool bounded = false;  // its items take room
     bool dropped = false;  // nobody wants the results
+    bool settled = false;  // but a worker may still have a task of it
     call_end end = call_end::none;
     std::shared_ptr<call_limits> limits;  // null: none
 
     [[nodiscard]] bool together() const noexcept { return !members.empty(); }
-    [[nodiscard]] bool alive() const noexcept { return batch || together(); }
+    [[nodiscard]] bool alive() const noexcept { return entry != nullptr && !settled; }
   };
   /// Outcomes on their way to a batch: of items that ran, then perhaps of the one that ended its
   /// worker.

@@ -444,8 +444,8 @@ void engine::drop_if_stopped(call_id id) {
 void engine::settle(call_id id) {
   call_record& c = calls_[id];
   if (c.open || c.remaining != 0 || !c.alive()) return;
+  c.settled = true;
   std::shared_ptr<detail::batch> b = std::move(c.batch);
-  c.members.clear();
   forget_limits(id);
   // A task may still stand in a worker's ring with nothing left to run; the record lives as long.
   if (scheduler_.live(id) == 0) {
