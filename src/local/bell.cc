@@ -43,7 +43,13 @@ bell::bell(shm::header& head, std::span<const int> control)
       background_(sys::check(sys::epoll_create(), "epoll_create")),
       nudge_(make_eventfd()),
       interrupt_(make_eventfd()) {
-  for (int c : control) watch(all_.get(), c, EPOLLIN, from_control);
+  for (int c : control) {
+    // It wakes the attending thread when that sleeps, else the other (epoll_ctl(2): EPOLLEXCLUSIVE;
+    // the kernel asks in the order in which they were added). That one by edges: what has not been
+    // read yet does not keep it awake.
+    watch(all_.get(), c, EPOLLIN | EPOLLEXCLUSIVE, from_control);
+    watch(background_.get(), c, EPOLLIN | EPOLLEXCLUSIVE | EPOLLET, from_control);
+  }
   watch(all_.get(), nudge_.get(), EPOLLIN, from_nudge);
   watch(background_.get(), interrupt_.get(), EPOLLIN, from_interrupt);
   watch(background_.get(), all_.get(), EPOLLIN, from_all);
@@ -67,6 +73,7 @@ void bell::disarm() noexcept {
 }
 
 void bell::attend(bool woken) noexcept {
+  attended_ = true;
   disarm();
   if (woken) sleep(all_.get(), clock::time_point::min());
 }
@@ -85,6 +92,8 @@ bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
   std::array<epoll_event, 64> events;
   int n = sys::epoll_wait(epoll, events.data(), static_cast<int>(events.size()),
                           endless ? nullptr : &timeout);
+  if (n == static_cast<int>(events.size()))
+    control_.store(true, std::memory_order_relaxed);  // maybe
   bool woken = false;
   for (int i = 0; i < n; ++i) {
     woken = woken || events[static_cast<std::size_t>(i)].data.u64 != from_interrupt;
@@ -136,6 +145,7 @@ void bell::interrupt() noexcept { ring(interrupt_.get()); }
 
 void bell::forget(int control) noexcept {
   sys::epoll_ctl(all_.get(), EPOLL_CTL_DEL, control, nullptr);
+  sys::epoll_ctl(background_.get(), EPOLL_CTL_DEL, control, nullptr);
 }
 
 }  // namespace procpool::local

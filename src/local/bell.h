@@ -4,8 +4,9 @@
 // costs no system call on either side, and no worker can take another's wake-up away.
 //
 // Two sets to sleep on: `all` has whatever can happen, for the thread that attends; `background`
-// has `all` while nobody attends, and the interrupt. The background thread is not woken for what
-// another thread is already waiting for.
+// has the interrupt, the control descriptors, and `all` while nobody attends and workers are busy.
+// So the background thread is not woken for what another thread is already waiting for, and who
+// makes one call after the other moves nothing from set to set.
 #pragma once
 
 #include <atomic>
@@ -31,14 +32,21 @@ class bell {
   /// One more worker, by its eventfd. Throws std::system_error.
   void add(const base::fd& worker);
 
+  // The next three are called with the engine's lock held.
   void attend(bool woken) noexcept;
-  /// ready(): something can be polled. Called with the engine's lock held.
+  /// `busy`: a worker may answer. ready(): something can be polled.
   template <class Ready>
-  void leave(bool quietly, Ready&& ready) noexcept {
-    if (!in_background_.exchange(true)) join_background();
+  void leave(bool quietly, bool busy, Ready&& ready) noexcept {
+    attended_ = false;
+    if (busy) expect();
     if (quietly) return;
     arm();
-    if (ready()) interrupt();
+    // A control descriptor that this thread has seen is the other's to read.
+    if (ready() || control_.load(std::memory_order_relaxed)) interrupt();
+  }
+  /// A worker may answer from now on.
+  void expect() noexcept {
+    if (!attended_ && !in_background_.exchange(true)) join_background();
   }
   /// Sleeps until something can be polled; spins first. Before it sleeps it asks for what spinning
   /// is not ended by, too. Without the engine's lock.
@@ -78,7 +86,8 @@ class bell {
   base::fd background_;
   base::fd nudge_;
   base::fd interrupt_;
-  std::atomic<bool> in_background_{true};
+  bool attended_ = false;                  // guarded by the engine's lock
+  std::atomic<bool> in_background_{true};  // `all` is in `background`
   std::atomic<bool> control_{false};
   std::uint32_t polls_ = 0;  // guarded by the engine's lock
   shm::spinner spinner_;

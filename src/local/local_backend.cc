@@ -24,6 +24,7 @@ local_backend::local_backend(std::uint32_t workers, start_method method,
     : memory_(std::make_shared<shm::segment>(workers)),
       mark_(std::make_shared<base::process_mark>()),
       places_(core::most_processes),
+      busy_(core::most_processes),
       can_hold_(sys::membarrier() == 0),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
   // The zygote comes before everything it has no business to inherit.
@@ -53,7 +54,7 @@ supervisor::outfit local_backend::prepare(std::uint32_t worker, bool suspicious)
   p.line = base::fd(ends[0]);
   p.channel.prepare(suspicious);
   p.held->starting();
-  if (worker >= top_) top_ = worker + 1;
+  expect(worker);
   return {p.bell.get(), base::fd(ends[1])};
 }
 
@@ -186,6 +187,7 @@ void local_backend::send(core::worker_id worker, const core::task_message& messa
   }
   std::uint32_t index = p.channel.send(m);
   p.slots[index % shm::ring_slots] = {message.task, message.count, copy};
+  expect(worker);
   if (!p.to_wake) {
     p.to_wake = true;
     to_wake_.push_back(worker);
@@ -250,6 +252,11 @@ std::optional<core::at_hand> local_backend::hold(core::worker_id worker) {
   return told(worker, places_[worker]->channel.close_gate());
 }
 
+void local_backend::expect(core::worker_id worker) noexcept {
+  busy_.insert(worker);
+  bell_->expect();
+}
+
 // ---- hearing ------------------------------------------------------------------------------------
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
@@ -279,7 +286,7 @@ void local_backend::poll(std::vector<core::event>& to) {
     }
   }
   if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
-  for (std::uint32_t w = 0; w < top_; ++w) poll_worker(w, to);
+  busy_.each([&](std::uint32_t w) { poll_worker(w, to); });
   // Also while others answer so fast that nobody ever has to wait.
   if (slept_.exchange(false, std::memory_order_relaxed) || ++polls_ % 64 == 0) poll_parts(to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
@@ -310,7 +317,11 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
       if (const auto w = p.channel.wish())
         to.emplace_back(core::descriptor_wanted{worker, p.slots[w->index % shm::ring_slots].task,
                                                 w->number, w->serial});
-      if (p.channel.corrupt()) supervisor_->kill(worker);
+      if (p.channel.corrupt()) {
+        supervisor_->kill(worker);
+      } else if (p.channel.unanswered() == 0 && supervisor_->stage_of(worker) == stage::up) {
+        busy_.erase(worker);
+      }
       break;
     default:
       break;
@@ -319,13 +330,13 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
 
 // Only when there is nothing better to do: a task that is answered soon is better read at once.
 void local_backend::poll_parts(std::vector<core::event>& to) {
-  for (std::uint32_t w = 0; w < top_; ++w) {
+  busy_.each([&](std::uint32_t w) {
     const auto at = supervisor_->stage_of(w);
-    if (at != stage::up && at != stage::leaving) continue;
+    if (at != stage::up && at != stage::leaving) return;
     place& p = *places_[w];
     if (const auto a = p.channel.partial()) to.emplace_back(core::task_progressed{reply_of(w, *a)});
     if (p.channel.corrupt()) supervisor_->kill(w);
-  }
+  });
 }
 
 void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& to) {
@@ -344,6 +355,7 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
         cause = detail::decode_error(p.channel.failure(), how.pid);
       supervisor_->failed_to_start(e.worker, how, std::move(cause));
       p.held->ended(shm::arena::most_warm);
+      busy_.erase(e.worker);
       supervisor_->bury(e.worker);
       return;
     }
@@ -388,29 +400,27 @@ void local_backend::bury(core::worker_id worker) {
   places_[worker]->channel.silence();
   places_[worker]->held->ended(shm::arena::most_warm);
   places_[worker]->line.reset();
+  busy_.erase(worker);
   supervisor_->bury(worker);
-  while (top_ != 0 && supervisor_->stage_of(top_ - 1) == stage::empty) --top_;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
-  return std::ranges::any_of(places_in_use(), [](const auto& p) { return p->channel.ready(); });
+  return busy_.any([this](std::uint32_t w) { return places_[w]->channel.ready(); });
 }
 
 bool local_backend::part_ready() const noexcept {
-  return std::ranges::any_of(places_in_use(),
-                             [](const auto& p) { return p->channel.part_ready(); });
+  return busy_.any([this](std::uint32_t w) { return places_[w]->channel.part_ready(); });
 }
 
 bool local_backend::elsewhere() const noexcept {
-  auto cpu = static_cast<std::uint32_t>(sys::getcpu());
-  return std::ranges::any_of(places_in_use(),
-                             [cpu](const auto& p) { return p->channel.elsewhere(cpu); });
+  const auto cpu = static_cast<std::uint32_t>(sys::getcpu());
+  return busy_.any([this, cpu](std::uint32_t w) { return places_[w]->channel.elsewhere(cpu); });
 }
 
 void local_backend::leave(bool quietly) {
-  bell_->leave(quietly, [this] { return ready() || part_ready(); });
+  bell_->leave(quietly, !busy_.empty(), [this] { return ready() || part_ready(); });
 }
 
 void local_backend::wait(clock::time_point deadline) {
@@ -437,6 +447,7 @@ void local_backend::retire(core::worker_id worker) {
   place& p = *places_[worker];
   std::uint32_t index = p.channel.end();
   p.slots[index % shm::ring_slots] = {};
+  expect(worker);
   p.channel.send_leave();
   p.channel.wake();
   supervisor_->leaves(worker);

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "local/bell.h"
 #include "local/child.h"
 #include "local/supervisor.h"
+#include "local/worker_set.h"
 #include "process/zygote_client.h"
 #include "procpool/options.h"
 #include "shm/arena.h"
@@ -105,9 +105,6 @@ class local_backend final : public core::backend {
     std::uint32_t seen_at = 0;  // and its task's ring index
   };
 
-  [[nodiscard]] std::span<const std::unique_ptr<place>> places_in_use() const noexcept {
-    return {places_.data(), top_};
-  }
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool part_ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
@@ -123,6 +120,8 @@ class local_backend final : public core::backend {
   [[nodiscard]] core::task_finished finished(std::uint32_t worker, const shm::answer& a) const {
     return {reply_of(worker, a), a.ending == shm::reply_ending::retires};
   }
+  /// Something may come from it from now on.
+  void expect(core::worker_id worker) noexcept;
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
   void poll_parts(std::vector<core::event>& to);
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
@@ -135,7 +134,9 @@ class local_backend final : public core::backend {
   std::unique_ptr<bell> bell_;
   std::vector<std::unique_ptr<place>> places_;  // of all that there could be
   std::uint32_t many_ = 0;                      // places that there are
-  std::atomic<std::uint32_t> top_{0};           // above all that have a worker: wait() has no lock
+  // Those that something may come from: that start, hold a task, or leave. Where nothing was asked
+  // for nothing is looked at, whatever stands there.
+  worker_set busy_;
   std::unique_ptr<supervisor> supervisor_;
   std::vector<std::uint32_t> to_wake_;
   std::unordered_map<const detail::entry_point*, base::token> tokens_;
