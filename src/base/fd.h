@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A file descriptor that somebody owns: closed when its owner goes. Move-only.
+// What the library opens is owned by the type that its users pass descriptors by.
 #pragma once
 
-#include <utility>
-
 #include "base/sys.h"
+#include "procpool/fd.h"
 
 namespace procpool::base {
 
-class fd {
- public:
-  fd() = default;
-  explicit fd(int number) noexcept : number_(number) {}
-  fd(fd&& other) noexcept : number_(other.release()) {}
-  fd& operator=(fd&& other) noexcept {
-    if (this != &other) reset(other.release());
-    return *this;
-  }
-  ~fd() { reset(); }
+using procpool::fd;
 
-  [[nodiscard]] int get() const noexcept { return number_; }
-  explicit operator bool() const noexcept { return number_ >= 0; }
-  /// The number; its closing is the caller's now.
-  [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
-  /// Leaves errno as it was, so that cleaning up does not hide what went wrong.
-  void reset(int number = -1) noexcept {
-    if (const int old = std::exchange(number_, number); old >= 0) {
-      const int error = errno;
-      sys::close(old);
-      errno = error;
-    }
-  }
-
- private:
-  int number_ = -1;
-};
+/// fd::copy_of numbers from here on: a program whose standard output is closed must not print to a
+/// file that it was given.
+inline constexpr int above_stdio = 3;
 
 }  // namespace procpool::base

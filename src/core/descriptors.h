@@ -11,12 +11,6 @@
 
 namespace procpool::core {
 
-/// Descriptors are numbered from here on: a program whose standard output is closed must not print
-/// to a file that it was given.
-inline constexpr int above_stdio = 3;
-/// Another number for what is open, close-on-exec. Throws std::system_error.
-base::fd copy_of(int number);
-
 /// A copy of an argument's descriptor, open as long as the parcel is kept.
 class attached_descriptor final : public detail::attachment {
  public:

@@ -35,7 +35,7 @@ class own_descriptors final : public descriptor_source {
   base::fd fetch(std::uint32_t number) override {
     const int descriptor = number < all_.size() ? all_[number]->descriptor() : -1;
     if (descriptor == -1) no_such_descriptor();
-    return copy_of(descriptor);
+    return fd::copy_of(descriptor);
   }
 
  private:
