@@ -3,8 +3,10 @@
 #include "core/bundle.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "engine_fixture.h"
@@ -153,6 +155,28 @@ TEST_F(engine_bundle, shared_by_two_workers_is_counted_once) {
   settle();
   fake->finish(0);  // all of it has been told
   finish_all({0, 1});
+}
+
+// They are nobody's while their results are read: what they went in may be another's by then.
+TEST_F(engine_bundle, one_whose_result_is_being_read_cannot_be_cancelled_nor_is_another_for_it) {
+  make(1, 1);
+  const calls some = together();
+  std::atomic<bool> reading{false};
+  std::atomic<bool> go{false};
+  some[0]->gate = [&] {
+    reading = true;
+    while (!go) std::this_thread::yield();
+  };
+  fake->finish(0);
+  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  calls others;
+  for (int i = 0; i < 5; ++i) others.push_back(call());
+  EXPECT_FALSE(pool->cancel(*some[1]));
+  EXPECT_TRUE(pool->started(*some[1]));
+  pool->abandon(*some[2]);
+  go = true;
+  finish_all({0});
+  for (const auto& c : others) EXPECT_EQ(c->all(), lines{by_0});
 }
 
 TEST_F(engine_bundle, one_that_has_not_begun_is_cancelled_and_no_other) {

@@ -75,8 +75,10 @@ void engine::take_members(task_id id, std::uint32_t from, std::uint32_t many,
                           std::vector<std::shared_ptr<detail::batch>>& to) {
   const scheduler::task& t = scheduler_[id];
   call_record& c = calls_[t.call];
-  for (std::uint32_t k = from; k != from + many; ++k)
+  for (std::uint32_t k = from; k != from + many; ++k) {
     to.push_back(std::move(c.members[t.first + k]));
+    access::call(*to.back()) = access::on_its_way;  // the record may be another's before it arrives
+  }
   c.remaining -= many;
 }
 

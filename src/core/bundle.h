@@ -33,7 +33,6 @@ class bundle {
   using calls = std::vector<std::shared_ptr<detail::batch>>;
 
   [[nodiscard]] bool empty() const noexcept { return calls_.empty(); }
-  [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
   [[nodiscard]] bool full() const noexcept { return calls_.size() == most; }
   [[nodiscard]] const detail::entry_point& entry() const noexcept { return *entry_; }
 

@@ -219,9 +219,17 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool kept_ = false;  // room is
   };
 
-  // engine.cc: submitting, waiting, stopping
-  void check_process() const;
-  [[noreturn]] void refuse() const;
+  // submit.cc: how a call gets in
+  /// `waits`: the caller waits for it here. Returns how many items it has.
+  std::size_t accept(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
+                     detail::source& input, const detail::call_options& options, bool waits);
+  /// The next two take the lock and leave it held.
+  std::size_t accept_one(guard& l, const std::shared_ptr<detail::batch>& call,
+                         const detail::entry_point& entry, detail::source& input,
+                         const detail::call_options& options, bool waits);
+  std::size_t accept_chunks(guard& l, const std::shared_ptr<detail::batch>& call,
+                            const detail::entry_point& entry, detail::source& input,
+                            const detail::call_options& options);
   call_id open_call(const std::shared_ptr<detail::batch>& call, const detail::entry_point& entry,
                     const detail::call_options& options);
   /// The same for a call that has been accepted.
@@ -243,8 +251,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::size_t enqueue_one(guard& l, const std::shared_ptr<detail::batch>& call,
                           const detail::entry_point& entry, encoded& e,
                           const detail::call_options& options);
-  /// Nobody wants the results, or will know of them: what has not started never will.
-  void drop_call(detail::batch& call) noexcept;
+
+  // engine.cc: waiting, and what is asked of a call that is in
+  void check_process() const;
+  [[noreturn]] void refuse() const;
   bool wait_locked(guard& l, detail::completion& what, clock::time_point deadline);
   void make_ready(detail::completion& what) noexcept;
   void call_back(std::unique_ptr<detail::continuation> next) noexcept;
@@ -256,8 +266,14 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   void leave(clock::time_point now);
   void hand_over();
   /// While calls come in bursts: now and then takes in what has come back.
-  void take_a_turn(guard& l, clock::time_point now, std::uint32_t calls = 1);
+  void take_a_turn(guard& l, clock::time_point now, std::uint32_t calls);
   void not_from_callback() const;
+  /// Of a call that waits or runs, by itself or with others.
+  [[nodiscard]] std::optional<call_id> number_of(detail::batch& call) const noexcept;
+  /// Nobody wants the results, or will know of them: what has not started never will.
+  void drop_call(detail::batch& call) noexcept;
+
+  // end.cc: close, terminate, join
   void close_locked();
   void stop_background() noexcept;
   /// Not terminated, not broken.

@@ -289,8 +289,8 @@ class batch : public completion {
 
  private:
   friend struct access;
-  std::uint32_t call_ = 0;                 // the engine's number for it, plus one; 0: it has none
-  std::uint32_t item_ = 0;                 // its own in that call, of those that it went with
+  std::uint32_t call_ = 0;  // the engine's number for it, plus one; 0: it has none; or on_its_way
+  std::uint32_t item_ = 0;  // its own in that call, of those that it went with
   std::shared_ptr<batch> settled_before_;  // in the engine's list of such, or in the inbox
 };
 
@@ -306,6 +306,8 @@ struct access {
   static void end_chain(std::shared_ptr<batch> last) noexcept {
     while (last) last = std::move(last->settled_before_);
   }
+  /// In place of a batch's number: it was sent with others, and its result is being read.
+  static constexpr std::uint32_t on_its_way = ~std::uint32_t{0};
   /// batch: the engine's number for it, plus one; task: its encoded call.
   static std::uint32_t& call(batch& b) noexcept { return b.call_; }
   template <class T>
