@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// What it takes to wait for a result, counted in system calls.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+
+#include "base/fault.h"
+#include "procpool/procpool.h"
+#include "support/methods.h"
+
+namespace procpool::testing {
+namespace {
+
+namespace fault = base::fault;
+
+class waiting : public pool_test {
+ protected:
+  static void SetUpTestSuite() { fault::reset(); }  // here, not in what a pool executes
+  ~waiting() override { fault::reset(); }
+
+  static std::uint64_t made(const std::string& call) {
+    for (const fault::count& c : fault::counts())
+      if (c.name == call) return c.calls;
+    return 0;
+  }
+};
+PROCPOOL_PROCESS_METHODS(waiting);
+
+/// Longer than anybody spins.
+int slow(int x) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return x;
+}
+
+// The thread that waits sleeps on a set that nobody else does, and the set stays as it is.
+TEST_P(waiting, for_one_call_after_the_other_sleeps_once_for_each_and_changes_no_set) {
+  constexpr int calls = 20;
+  pool p(with(1));  // with two, what the one has not begun may be given to the other
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(p.apply(slow, i), i);
+  const auto sleeps = made("epoll_wait");
+  const auto changes = made("epoll_ctl");
+  for (int i = 0; i < calls; ++i) EXPECT_EQ(p.apply(slow, i), i);
+  EXPECT_GE(made("epoll_wait") - sleeps, calls);
+  EXPECT_EQ(made("epoll_ctl") - changes, 0u);
+}
+
+}  // namespace
+}  // namespace procpool::testing
