@@ -10,8 +10,8 @@
 
 namespace procpool::local {
 
-/// Changed under the engine's lock, read by any thread. Relaxed: who sees what a worker did for a
-/// task sees that the worker was in the set before the task was sent.
+/// Changed under the engine's lock, read by any thread: who finds a worker there sees what was done
+/// before it was put in.
 class worker_set {
  public:
   explicit worker_set(std::uint32_t most)
@@ -33,7 +33,7 @@ class worker_set {
   bool any(F f) const {
     const std::uint32_t used = used_.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < used; ++i)
-      for (std::uint64_t left = words_[i].load(std::memory_order_relaxed); left != 0;
+      for (std::uint64_t left = words_[i].load(std::memory_order_acquire); left != 0;
            left &= left - 1)
         if (f(i * 64 + static_cast<std::uint32_t>(std::countr_zero(left)))) return true;
     return false;
@@ -50,8 +50,9 @@ class worker_set {
   static constexpr std::uint64_t bit(std::uint32_t worker) noexcept {
     return std::uint64_t{1} << (worker % 64);
   }
+
   void put(std::uint32_t worker, std::uint64_t word) noexcept {
-    words_[worker / 64].store(word, std::memory_order_relaxed);
+    words_[worker / 64].store(word, std::memory_order_release);
   }
 
   std::unique_ptr<std::atomic<std::uint64_t>[]> words_;
