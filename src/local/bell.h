@@ -90,7 +90,9 @@ class bell {
   std::atomic<bool> in_background_{true};  // `all` is in `background`
   std::atomic<bool> control_{false};
   std::uint32_t polls_ = 0;  // guarded by the engine's lock
-  shm::spinner spinner_;
+  // A worker that has to be woken first takes 50 µs, and on a busy host twice that: who sleeps by
+  // then has to be woken as well.
+  shm::spinner spinner_{std::chrono::microseconds(100)};
 };
 
 }  // namespace procpool::local

@@ -298,7 +298,7 @@ class worker_half {
   std::uint32_t rung_ = 0;
   std::uint64_t last_type_ = 0;
   std::chrono::steady_clock::time_point received_at_;
-  spinner spinner_;
+  spinner spinner_{std::chrono::microseconds(40)};
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
   std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;

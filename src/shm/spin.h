@@ -20,6 +20,9 @@ inline void relax() noexcept {
 
 class spinner {
  public:
+  /// `most`: how long it spins at most.
+  explicit spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most) {}
+
   /// True as soon as ready() is; false when it is time to sleep. elsewhere(): the peer runs on
   /// another CPU than this thread.
   template <class Ready, class Elsewhere>
@@ -28,12 +31,12 @@ class spinner {
     if (ready()) return true;
     if (!elsewhere()) return false;
     if (budget_ < least && ++skipped_ % retry_every != 0) return false;
-    auto limit = budget_ < least ? most : budget_;
+    auto limit = budget_ < least ? most_ : budget_;
     auto end = clock::now() + limit;
     do {
       for (int i = 0; i < 32; ++i) {
         if (ready()) {
-          budget_ = most;
+          budget_ = most_;
           return true;
         }
         relax();
@@ -45,10 +48,10 @@ class spinner {
   }
 
  private:
-  static constexpr std::chrono::nanoseconds most{40'000};
   static constexpr std::chrono::nanoseconds least{2'000};
   static constexpr std::uint32_t retry_every = 16;
-  std::chrono::nanoseconds budget_ = most;
+  std::chrono::nanoseconds most_;
+  std::chrono::nanoseconds budget_;
   std::uint32_t skipped_ = 0;
 };
 
