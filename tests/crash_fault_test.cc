@@ -8,25 +8,20 @@
 #include <csignal>
 #include <string>
 
-#include "base/fault.h"
 #include "procpool/procpool.h"
-#include "support/methods.h"
+#include "support/fault_test.h"
 #include "support/tasks.h"
 
 namespace procpool::testing {
 namespace {
 
-namespace fault = base::fault;
-
-class crash_fault : public pool_test {
+class crash_fault : public fault_test {
  protected:
-  static void SetUpTestSuite() { fault::reset(); }  // here, not in what a pool executes
   void SetUp() override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "the sanitizer handles the signals of crashes itself";
 #endif
   }
-  ~crash_fault() override { fault::reset(); }
 
   /// What its death says; the pool goes on.
   static worker_died death_in(pool& p) {

@@ -3,10 +3,8 @@
 #include "core/bundle.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "engine_fixture.h"
@@ -161,20 +159,15 @@ TEST_F(engine_bundle, shared_by_two_workers_is_counted_once) {
 TEST_F(engine_bundle, one_whose_result_is_being_read_cannot_be_cancelled_nor_is_another_for_it) {
   make(1, 1);
   const calls some = together();
-  std::atomic<bool> reading{false};
-  std::atomic<bool> go{false};
-  some[0]->gate = [&] {
-    reading = true;
-    while (!go) std::this_thread::yield();
-  };
+  slow_reading reading(*some[0]);
   fake->finish(0);
-  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  ASSERT_TRUE(reading.begins());
   calls others;
   for (int i = 0; i < 5; ++i) others.push_back(call());
   EXPECT_FALSE(pool->cancel(*some[1]));
   EXPECT_TRUE(pool->started(*some[1]));
   pool->abandon(*some[2]);
-  go = true;
+  reading.let_go();
   finish_all({0});
   for (const auto& c : others) EXPECT_EQ(c->all(), lines{by_0});
 }

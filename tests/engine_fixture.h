@@ -119,6 +119,25 @@ class recorder final : public detail::batch {
   unsigned touched_ = 0;
 };
 
+/// Whoever delivers to that call stays in the middle of it, until let_go().
+class slow_reading {
+ public:
+  explicit slow_reading(recorder& call) {
+    call.gate = [this] {
+      begun_ = true;
+      while (!over_) std::this_thread::yield();
+    };
+  }
+  [[nodiscard]] bool begins() const {
+    return eventually([this] { return begun_.load(); });
+  }
+  void let_go() { over_ = true; }
+
+ private:
+  std::atomic<bool> begun_{false};
+  std::atomic<bool> over_{false};
+};
+
 using lines = std::vector<std::string>;
 
 inline lines repeated(std::size_t n, const std::string& what) { return lines(n, what); }

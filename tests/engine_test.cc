@@ -122,13 +122,8 @@ TEST_F(engine_test, without_memory_in_the_parent_the_pool_breaks_and_nobody_wait
 
 TEST_F(engine_test, what_was_read_before_the_pool_broke_keeps_its_result) {
   make(2, 1);
-  std::atomic<bool> reading{false};
-  std::atomic<bool> open{false};
   auto before = std::make_shared<recorder>();
-  before->gate = [&] {
-    reading = true;
-    while (!open) std::this_thread::yield();
-  };
+  slow_reading reading(*before);
   submit(before, 1, 1);
   fake->claim(0, 1);
   fake->up(1);
@@ -138,10 +133,10 @@ TEST_F(engine_test, what_was_read_before_the_pool_broke_keeps_its_result) {
   submit(call, 12, 2, true);
   fake->fail_recalls();
   fake->finish(0);
-  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  ASSERT_TRUE(reading.begins());
   fake->finish(1);  // the bad one, whose call takes back the others
   fake->finish(0);  // read in the same step
-  open = true;
+  reading.let_go();
   ASSERT_TRUE(wait(*call));
   EXPECT_EQ(call->all()[2], by_0);
   EXPECT_EQ(call->count("broken"), 8u);
@@ -198,17 +193,12 @@ TEST_F(engine_test, the_last_item_of_a_task_may_be_the_one_that_kills) {
 TEST_F(engine_test, the_place_of_a_dead_worker_is_free_only_once_its_reply_has_been_read) {
   make(2, 1);
   auto call = std::make_shared<recorder>();
-  std::atomic<bool> reading{false};
-  std::atomic<bool> go{false};
-  call->gate = [&] {
-    reading = true;
-    while (!go) std::this_thread::yield();
-  };
+  slow_reading reading(*call);
   submit(call, 2, 2);
   fake->die(0, 1);
-  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  ASSERT_TRUE(reading.begins());
   EXPECT_TRUE(fake->buried().empty());
-  go = true;
+  reading.let_go();
   EXPECT_TRUE(wait(*call));
   EXPECT_TRUE(eventually([&] { return fake->buried().size() == 1; }));
 }
@@ -417,18 +407,13 @@ TEST_F(engine_test, termination_wakes_who_waits_and_who_submits) {
 TEST_F(engine_test, termination_while_a_reply_is_being_read_lets_it_be_read) {
   make(1, 1);
   auto call = std::make_shared<recorder>();
-  std::atomic<bool> reading{false};
-  std::atomic<bool> go{false};
-  call->gate = [&] {
-    reading = true;
-    while (!go) std::this_thread::yield();
-  };
+  slow_reading reading(*call);
   submit(call, 4, 2);
   fake->finish(0);
-  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  ASSERT_TRUE(reading.begins());
   pool->terminate();
   EXPECT_FALSE(call->ready()) << "somebody still writes to it";
-  go = true;
+  reading.let_go();
   EXPECT_TRUE(wait(*call));
   EXPECT_EQ(call->all(), (lines{by_0, by_0, "terminated", "terminated"}));
 }
@@ -438,20 +423,15 @@ TEST_F(engine_test, termination_while_the_reply_of_another_worker_is_being_read_
   make(2, 1);
   auto before = submit(1, 1);
   auto call = std::make_shared<recorder>();
-  std::atomic<bool> reading{false};
-  std::atomic<bool> go{false};
-  call->gate = [&] {
-    reading = true;
-    while (!go) std::this_thread::yield();
-  };
+  slow_reading reading(*call);
   submit(call, 1, 1);
   fake->claim(0, 1);
   fake->up(1);
   ASSERT_TRUE(eventually([&] { return fake->held(1) == 1; }));
   fake->finish(1);
-  ASSERT_TRUE(eventually([&] { return reading.load(); }));
+  ASSERT_TRUE(reading.begins());
   pool->terminate();
-  go = true;
+  reading.let_go();
   EXPECT_TRUE(wait(*call));
   EXPECT_EQ(call->all(), lines{by_1});
   EXPECT_EQ(before->all(), lines{"terminated"});

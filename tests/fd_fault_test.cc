@@ -13,22 +13,14 @@
 #include <system_error>
 #include <utility>
 
-#include "base/fault.h"
 #include "procpool/procpool.h"
-#include "support/methods.h"
+#include "support/fault_test.h"
 #include "support/tasks.h"
 
 namespace procpool::testing {
 namespace {
 
-namespace fault = base::fault;
-
-class fd_fault : public pool_test {
- protected:
-  // Its memory stays. Not before main(), where a worker that is executed anew would disarm it all.
-  static void SetUpTestSuite() { fault::reset(); }
-  ~fd_fault() override { fault::reset(); }
-};
+class fd_fault : public fault_test {};
 PROCPOOL_PROCESS_METHODS(fd_fault);
 
 fd file_with(const std::string& text) {

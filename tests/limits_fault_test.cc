@@ -7,23 +7,16 @@
 #include <chrono>
 #include <system_error>
 
-#include "base/fault.h"
 #include "procpool/procpool.h"
 #include "support/board.h"
-#include "support/methods.h"
+#include "support/fault_test.h"
 #include "support/tasks.h"
 
 namespace procpool::testing {
 namespace {
 
 using namespace std::chrono_literals;
-namespace fault = base::fault;
-
-class limits_fault : public pool_test {
- protected:
-  static void SetUpTestSuite() { fault::reset(); }  // here, not in what a pool executes
-  ~limits_fault() override { fault::reset(); }
-};
+class limits_fault : public fault_test {};
 PROCPOOL_PROCESS_METHODS(limits_fault);
 
 TEST_P(limits_fault, without_membarrier_a_limit_is_refused_and_all_else_works) {

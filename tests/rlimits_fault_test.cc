@@ -11,9 +11,8 @@
 #include <system_error>
 #include <vector>
 
-#include "base/fault.h"
 #include "procpool/procpool.h"
-#include "support/methods.h"
+#include "support/fault_test.h"
 #include "support/own_memory.h"
 #include "support/tasks.h"
 
@@ -21,14 +20,7 @@ namespace procpool::testing {
 namespace {
 
 using namespace std::chrono_literals;
-namespace fault = base::fault;
-
-class rlimits_fault : public pool_test {
- protected:
-  // Its memory stays. Not before main(), where a worker that is executed anew would disarm it all.
-  static void SetUpTestSuite() { fault::reset(); }
-  ~rlimits_fault() override { fault::reset(); }
-};
+class rlimits_fault : public fault_test {};
 PROCPOOL_PROCESS_METHODS(rlimits_fault);
 
 TEST_P(rlimits_fault, a_limit_that_cannot_be_set_breaks_the_pool_and_is_the_cause) {

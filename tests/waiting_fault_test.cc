@@ -7,20 +7,14 @@
 #include <string>
 #include <thread>
 
-#include "base/fault.h"
 #include "procpool/procpool.h"
-#include "support/methods.h"
+#include "support/fault_test.h"
 
 namespace procpool::testing {
 namespace {
 
-namespace fault = base::fault;
-
-class waiting : public pool_test {
+class waiting : public fault_test {
  protected:
-  static void SetUpTestSuite() { fault::reset(); }  // here, not in what a pool executes
-  ~waiting() override { fault::reset(); }
-
   static std::uint64_t made(const std::string& call) {
     for (const fault::count& c : fault::counts())
       if (c.name == call) return c.calls;
