@@ -92,8 +92,8 @@ bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
   std::array<epoll_event, 64> events;
   int n = sys::epoll_wait(epoll, events.data(), static_cast<int>(events.size()),
                           endless ? nullptr : &timeout);
-  if (n == static_cast<int>(events.size()))
-    control_.store(true, std::memory_order_relaxed);  // maybe
+  // There may be more, of any kind.
+  if (n == static_cast<int>(events.size())) control_.store(true, std::memory_order_relaxed);
   bool woken = false;
   for (int i = 0; i < n; ++i) {
     woken = woken || events[static_cast<std::size_t>(i)].data.u64 != from_interrupt;
