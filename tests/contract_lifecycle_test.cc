@@ -270,10 +270,6 @@ TEST_P(lifecycle, many_pools_at_once) {
 }
 
 TEST_P(lifecycle, pools_come_and_go_in_many_threads) {
-#if defined(__SANITIZE_THREAD__)
-  if (GetParam() == start_method::fork)
-    GTEST_SKIP() << "the sanitizer's allocator is copied with the locks that other threads hold";
-#endif
   std::vector<std::future<int>> threads;
   for (int t = 0; t < 4; ++t) {
     threads.push_back(std::async(std::launch::async, [o = with(2)] {
