@@ -51,17 +51,19 @@ void apply_awake(benchmark::State& state) { apply(state, 0ms); }
 void apply_asleep(benchmark::State& state) { apply(state, long_enough); }
 
 /// The worker, or the partner by hand, on that CPU; this thread on the first.
-void apply_asleep_on(benchmark::State& state, int cpu) {
+void apply_on(benchmark::State& state, int cpu, std::chrono::milliseconds pause) {
   const bench::on_cpu here(0);
   procpool::pool pool({.processes = 1, .initializer = procpool::task([cpu] {
                                          static const bench::on_cpu there(cpu);
                                        })});
   int x = 0;
   for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
-  each_timed(state, long_enough, [&] { x = pool.apply(increment, x); });
+  each_timed(state, pause, [&] { x = pool.apply(increment, x); });
 }
-void apply_asleep_on_two_cpus(benchmark::State& state) { apply_asleep_on(state, 1); }
-void apply_asleep_on_one_cpu(benchmark::State& state) { apply_asleep_on(state, 0); }
+void apply_asleep_on_two_cpus(benchmark::State& state) { apply_on(state, 1, long_enough); }
+void apply_asleep_on_one_cpu(benchmark::State& state) { apply_on(state, 0, long_enough); }
+/// One call after the other, and nobody spins: each side sleeps while the other has the CPU.
+void apply_in_turn_on_one_cpu(benchmark::State& state) { apply_on(state, 0, 0ms); }
 
 void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
                std::chrono::nanoseconds spin, int cpu = -1) {
@@ -88,6 +90,7 @@ void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, long_
 
 void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, long_enough, 0us, 1); }
 void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, long_enough, 0us, 0); }
+void ping_pong_in_turn_on_one_cpu(benchmark::State& state) { ping_pong(state, 0ms, 0us, 0); }
 
 void apply_async(benchmark::State& state) {
   procpool::pool pool;
@@ -153,6 +156,8 @@ BENCHMARK(apply_asleep_on_two_cpus)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_on_two_cpus)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_asleep_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_on_one_cpu)->UseManualTime()->Iterations(300);
+BENCHMARK(apply_in_turn_on_one_cpu)->UseManualTime();
+BENCHMARK(ping_pong_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(apply_async)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(ring_of_tasks)->UseRealTime()->Unit(benchmark::kMillisecond);
 
@@ -174,6 +179,8 @@ const bench::compare two_cpus({"apply, both asleep, on two CPUs, p50", p50,
                                "futex ping-pong, the same"});
 const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply_asleep_on_one_cpu",
                               "ping_pong_on_one_cpu", "futex ping-pong, the same"});
+const bench::compare in_turn({"apply, in turn on one CPU, p50", p50, "apply_in_turn_on_one_cpu",
+                              "ping_pong_in_turn_on_one_cpu", "futex ping-pong, the same"});
 const bench::compare many({"apply_async, 10,000 and get", tasks_per_second, "apply_async",
                            "ring_of_tasks", "a ring of slots, one process"});
 

@@ -52,6 +52,8 @@ ROWS = [
         "futex ping-pong, asleep"),
     Row("the same, on one CPU, p50", "p50", "apply_asleep_on_one_cpu", "ping_pong_on_one_cpu",
         "futex ping-pong, asleep"),
+    Row("apply, in turn on one CPU, nobody spins, p50", "p50", "apply_in_turn_on_one_cpu",
+        "ping_pong_in_turn_on_one_cpu", "futex ping-pong, the same"),
     Row("apply_async of 10,000, get all", ITEMS, "apply_async", "ring_of_tasks",
         "a ring of slots", "items/s", "apply_async"),
     Row("map of 1 M ints", ITEMS, "map", "plain_loop", "the loop, one process", "items/s", "map"),

@@ -187,6 +187,12 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     bool told = false;  // the batch has been
     bool accounted = false;
   };
+  /// What one step takes in, kept from step to step for the room it has.
+  struct intake {
+    static constexpr std::size_t most_kept = 256;  // a burst's is not kept for ever
+    std::vector<event> events;
+    std::vector<delivery> deliveries;
+  };
   /// A worker's place is filled again only when nobody reads from it any more.
   struct grave {
     std::uint32_t readers = 0;
@@ -330,7 +336,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   // loop.cc: what happens between backend, scheduler and batches
   /// True: something has happened.
   bool step(guard& l);
-  bool step(guard& l, std::vector<delivery>& deliveries);
+  bool step(guard& l, intake& taken);
   void break_down(std::vector<delivery>& deliveries, const std::exception_ptr& cause) noexcept;
   void drive(guard& l, const std::function<bool()>& done, clock::time_point deadline);
   void take_in(event& e, std::vector<delivery>& out, clock::time_point now);
@@ -440,6 +446,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::vector<call_record> calls_;  // by call_id
   std::vector<parcel*> parcels_;    // by task_id, of all that there is room for
   parcel* spent_ = nullptr;         // see leave_parcel
+  intake spare_;                    // a step's within a step has room of its own
   publications publications_;
   id_source ids_;
   std::vector<grave> graves_;           // by worker

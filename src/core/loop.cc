@@ -25,10 +25,11 @@ std::exception_ptr why(const broken& b) noexcept try {
 // ---- one step -----------------------------------------------------------------------------------
 
 bool engine::step(guard& l) {
-  std::vector<delivery> deliveries;
+  intake taken = std::exchange(spare_, {});
+  std::vector<delivery>& deliveries = taken.deliveries;
   bool happened = true;
   try {
-    happened = step(l, deliveries);
+    happened = step(l, taken);
   } catch (...) {
     // No memory, in the parent. What had been taken in and not accounted for has lost its way.
     if (!l.owns_lock()) l.lock();
@@ -46,11 +47,14 @@ bool engine::step(guard& l) {
     deliveries.clear();
     l.lock();
   }
+  taken.events.clear();
+  deliveries.clear();
+  if (taken.events.capacity() <= intake::most_kept) spare_ = std::move(taken);
   return happened;
 }
 
-bool engine::step(guard& l, std::vector<delivery>& deliveries) {
-  std::vector<event> events;
+bool engine::step(guard& l, intake& taken) {
+  auto& [events, deliveries] = taken;
   backend_->poll(events);
   // So that nothing that take_in has taken from the scheduler can fail to be noted.
   std::size_t replies = 0;
@@ -312,12 +316,12 @@ void engine::pump(clock::time_point now) {
   backend_->flush();
   let_in();
   size_to_work();
-  wake_by(next_deadline());
+  if (driver_ != std::this_thread::get_id()) wake_by(next_deadline());
 }
 
 // The last to act may have been another thread than the one that sleeps.
 void engine::wake_by(clock::time_point due) {
-  if (due >= sleeping_until_ || driver_ == std::this_thread::get_id()) return;
+  if (due >= sleeping_until_) return;
   sleeping_until_ = due;
   if (driver_ != std::thread::id())
     backend_->nudge();

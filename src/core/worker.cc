@@ -2,12 +2,14 @@
 #include "core/worker.h"
 
 #include <stdio_ext.h>
+#include <ext/stdio_sync_filebuf.h>
 
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <limits>
 #include <new>
+#include <typeinfo>
 #include <utility>
 
 #include "base/modules.h"
@@ -67,10 +69,18 @@ void task_run::finished_call(std::uint32_t k) noexcept {
 namespace procpool::core {
 namespace {
 
+/// std::cout as it is until the user says otherwise: it passes all on to stdout at once.
+bool holds_nothing(const std::ostream& out) {
+  using synchronized = __gnu_cxx::stdio_sync_filebuf<char>;
+  std::streambuf* const buffer = out.rdbuf();
+  return buffer != nullptr && typeid(*buffer) == typeid(synchronized) &&
+         static_cast<synchronized*>(buffer)->file() == stdout;
+}
+
 // What a task printed is seen when its result is, not when a buffer happens to be full.
 void flush_output() {
+  if (!holds_nothing(std::cout)) std::cout.flush();
   if (::__fpending(stdout) != 0) std::fflush(stdout);
-  std::cout.flush();
 }
 
 void fail_all(detail::task_run& run, const char* why) {

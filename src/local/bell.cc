@@ -62,7 +62,7 @@ void bell::add(const base::fd& worker) {
 }
 
 void bell::arm() noexcept {
-  word_.store((word_.load(std::memory_order_relaxed) + 1) | 1, std::memory_order_seq_cst);
+  word_.store((word_.load(std::memory_order_relaxed) + 1) | 1, std::memory_order_relaxed);
   // The next look at the rings comes after; a worker that publishes later sees the odd word.
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

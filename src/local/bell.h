@@ -53,7 +53,8 @@ class bell {
   template <class Ready, class PartReady, class Elsewhere>
   void wait(clock::time_point deadline, Ready&& ready, PartReady&& part_ready,
             Elsewhere&& elsewhere) noexcept {
-    if (deadline > clock::now() && spinner_.spin(ready, elsewhere)) return;
+    const bool waits = deadline == clock::time_point::max() || deadline > clock::now();
+    if (waits && spinner_.spin(ready, elsewhere)) return;
     if (in_background_.exchange(false)) leave_background();
     arm();
     if (!part_ready() && !ready()) sleep(all_.get(), deadline);
