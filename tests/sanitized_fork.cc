@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // fork() in a program of several threads, under a sanitizer. glibc's fork takes malloc's locks, so
-// that the copy finds them free; the allocators of g++ 12's libasan and libtsan do not (LLVM's have
-// learnt it since). A copy made while another thread is in there waits for ever for a lock that
-// nobody of its own holds, and the wait for it is taken for a fault of the pool. So no thread is in
-// there while one forks. Both hold for what is made with new and delete, which here is nearly all.
+// that the copy finds them free; the allocators of g++ 12's libasan and libtsan do not (LLVM's do
+// since its pull requests 75290 and 96600). A copy made while another thread is in there waits for
+// ever for a lock that nobody of its own holds, and the wait for it is taken for a fault of the
+// pool. So no thread is in there while one forks: in new and delete, that is, which here is nearly
+// always how it comes there.
 //
 // The threads leave no trace of this for the thread sanitizer to see: it would take the order in
 // which they allocate for one that the program keeps.
