@@ -47,7 +47,14 @@ PROCPOOL_UNSEEN void after_fork() {
   __atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
 }
 
-[[maybe_unused]] const int registered = pthread_atfork(before_fork, after_fork, after_fork);
+// A thread that was just finding out that it may not enter is counted in the copy, too, and is not
+// there to leave.
+PROCPOOL_UNSEEN void in_the_copy() {
+  __atomic_store_n(&allocating, 0, __ATOMIC_SEQ_CST);
+  after_fork();
+}
+
+[[maybe_unused]] const int registered = pthread_atfork(before_fork, after_fork, in_the_copy);
 
 struct within {
   within() { enter(); }
