@@ -80,6 +80,30 @@ class engine_bundle : public engine_test {
   calls all_;
 };
 
+TEST_F(engine_bundle, holds_no_more_work_than_one_worker_should_be_given_at_once) {
+  make(1, 1);
+  struct {
+    std::uint64_t item;  // nanoseconds
+    std::uint32_t most;
+  } constexpr kinds[] = {{4000, 20}, {100, 32}};
+  for (const auto& kind : kinds) {
+    std::uint32_t largest = 0;
+    EXPECT_TRUE(eventually([&] {
+      for (int i = 0; i < 100; ++i) call();
+      settle();
+      for (; fake->held(0) != 0; settle()) {
+        const std::uint32_t count = fake->ring(0).front().count;
+        largest = std::max(largest, count);
+        fake->set_nanoseconds(count * kind.item);
+        fake->finish(0);
+      }
+      return largest >= kind.most;
+    }));
+    EXPECT_EQ(largest, kind.most);
+  }
+  finish_all({0});
+}
+
 TEST_F(engine_bundle, is_answered_call_by_call) {
   make(1, 1);
   const calls some = together();

@@ -17,7 +17,7 @@ TEST(burst, calls_in_quick_succession_are_one) {
   burst b;
   clock::time_point now = start;
   int turns = 0;
-  for (int i = 0; i < 320; ++i) turns += b.submitted(now += 1us) ? 1 : 0;
+  for (int i = 0; i < 640; ++i) turns += b.submitted(now += 1us) ? 1 : 0;
   EXPECT_TRUE(b.on(now));
   EXPECT_GE(turns, 10);
   EXPECT_LE(turns, 20);
@@ -101,6 +101,29 @@ TEST_F(engine_burst, afterwards_nobody_looks_again) {
   }
   for (const auto& c : calls) work_off(*c, {0});
   EXPECT_TRUE(eventually([&] { return fake->background_deadline() == detail::engine::never; }));
+}
+
+// Each time is a system call of the submitter's.
+TEST_F(engine_burst, the_background_thread_is_called_once_however_long_it_takes_to_come) {
+  make(1, 1);
+  std::vector<std::shared_ptr<recorder>> calls;
+  EXPECT_TRUE(eventually([&] {
+    if (fake->background_deadline() != detail::engine::never) return false;
+    fake->hold_background(true);
+    const int before = fake->interrupts();
+    bool without_a_pause = true;
+    for (int i = 0; i < 1000; ++i) {
+      const auto begun = clock::now();
+      calls.push_back(call(nullptr));
+      if (fake->held(0) != 0) fake->finish(0);
+      without_a_pause = without_a_pause && clock::now() - begun < burst::pause;
+    }
+    const int called = fake->interrupts() - before;
+    fake->hold_background(false);
+    for (const auto& c : calls) work_off(*c, {0});
+    EXPECT_TRUE(called <= 2 || !without_a_pause) << called;
+    return without_a_pause;
+  }));
 }
 
 }  // namespace

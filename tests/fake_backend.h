@@ -129,6 +129,13 @@ class fake_backend final : public backend {
     std::lock_guard hold(mutex_);
     return in_background_ ? background_deadline_ : clock::time_point::min();
   }
+  /// Until then the background thread, once it sleeps, does not come back.
+  void hold_background(bool held) {
+    std::lock_guard hold(mutex_);
+    background_held_ = held;
+    changed_.notify_all();
+  }
+  int interrupts() const { return std::lock_guard(mutex_), interrupts_; }
   bool waiting() const { return std::lock_guard(mutex_), waiting_; }
   struct gift {
     worker_id worker;
@@ -312,12 +319,14 @@ class fake_backend final : public backend {
     sleep(hold, deadline, [this] {
       return (!attended_ && !events_.empty()) || std::exchange(interrupted_, false);
     });
+    changed_.wait(hold, [this] { return !background_held_; });
     in_background_ = false;
     return !attended_ && !events_.empty();
   }
   void interrupt() noexcept override {
     std::lock_guard hold(mutex_);
     interrupted_ = true;
+    ++interrupts_;
     changed_.notify_all();
   }
   void stand_by() override {}
@@ -436,7 +445,8 @@ class fake_backend final : public backend {
   clock::time_point own_deadline_ = clock::time_point::max();
   clock::time_point background_deadline_ = clock::time_point::min();
   bool attended_ = false, waiting_ = false, nudged_ = false;
-  bool in_background_ = false, interrupted_ = false;
+  bool in_background_ = false, background_held_ = false, interrupted_ = false;
+  int interrupts_ = 0;
   bool retiring_ = false, killed_ = false, gone_ = false;
 };
 

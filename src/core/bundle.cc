@@ -32,7 +32,7 @@ bool engine::gather(const std::shared_ptr<detail::batch>& call, const detail::en
   if (bundle_.empty()) {
     const auto cost = scheduler_.cost(profile_of(entry));
     if (cost.count() == 0 || cost > bundle::shortest_alone) return false;
-    bundle_.begin(*backend_, entry, head, options.place);
+    bundle_.begin(*backend_, entry, head, options.place, cost);
   }
   bundle_.add(call, bytes.subspan(e.head), options.place);
   ledger_.submitted(1);

@@ -8,6 +8,7 @@
 // a worker that is at one for long.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
@@ -29,11 +30,14 @@ class bundle {
   static constexpr std::size_t most = burst::turn;
   /// Items that take longer, as a rule, go by themselves: to whoever is free.
   static constexpr std::chrono::microseconds shortest_alone{5};
+  /// Nor is more than this given to one worker while another may have nothing to do.
+  static constexpr std::chrono::microseconds longest{80};
 
   using calls = std::vector<std::shared_ptr<detail::batch>>;
 
   [[nodiscard]] bool empty() const noexcept { return calls_.empty(); }
-  [[nodiscard]] bool full() const noexcept { return calls_.size() == most; }
+  [[nodiscard]] bool full() const noexcept { return calls_.size() == room_; }
+  [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
   [[nodiscard]] const detail::entry_point& entry() const noexcept { return *entry_; }
 
   /// A call of this entry point whose parcel begins with `head` can be one of them. `place`: of its
@@ -44,15 +48,16 @@ class bundle {
     return entry_ == &entry && step <= 1 && place == place_ + step * calls_.size() &&
            head_ == head.size() && std::memcmp(out_->data(), head.data(), head_) == 0;
   }
-  /// Of an empty one. Throws std::bad_alloc; it is empty then.
+  /// Of an empty one, whose items take `each`, as a rule. Throws std::bad_alloc; it is empty then.
   void begin(backend& owner, const detail::entry_point& entry, std::span<const std::byte> head,
-             std::size_t place) {
+             std::size_t place, std::chrono::nanoseconds each) {
     calls_.reserve(most);
     parcel_ = std::make_unique<parcel>(owner);
     out_.emplace(*parcel_);
     out_->raw(head.data(), head.size());
     entry_ = &entry;
     head_ = head.size();
+    room_ = std::min(most, static_cast<std::size_t>(longest / each));
     place_ = place;
     step_ = 0;
   }
@@ -75,6 +80,7 @@ class bundle {
  private:
   const detail::entry_point* entry_ = nullptr;
   std::size_t head_ = 0;
+  std::size_t room_ = 0;
   std::size_t place_ = 0;
   std::size_t step_ = 0;
   calls calls_;

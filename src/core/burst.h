@@ -17,7 +17,7 @@ class burst {
   static constexpr std::chrono::microseconds pause{100};
 
   /// Whose turn it is to take in results comes round after so many calls.
-  static constexpr std::uint32_t turn = 16;  // a power of two: calls_ may wrap
+  static constexpr std::uint32_t turn = 32;  // a power of two: calls_ may wrap
 
   /// Calls were made. True: their caller's turn.
   bool submitted(clock::time_point now, std::uint32_t calls = 1) noexcept {

@@ -212,7 +212,7 @@ std::size_t engine::accept_one(guard& l, const std::shared_ptr<detail::batch>& c
   std::uint32_t calls = 1;
   if (!waits && gather(call, entry, e, options)) {
     if (!bundle_.full()) return n;
-    calls = bundle::most;
+    calls = static_cast<std::uint32_t>(bundle_.size());
   } else if (enqueue_one(l, call, entry, e, options) == 0) {
     return 0;
   }

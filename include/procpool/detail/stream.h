@@ -104,7 +104,7 @@ class stream : public stream_state<R> {
     if (chunksize_ == 0) return;
     // Then there are more of them, when they are small.
     constexpr std::size_t least_ahead = 4;
-    constexpr std::size_t most_ahead = 16;
+    constexpr std::size_t most_ahead = 32;
     const std::size_t work = nanoseconds_an_item * chunk_;
     ahead_ =
         std::clamp(work == 0 ? 0 : worth / work, least_ahead, std::min(2 * ahead_, most_ahead));
