@@ -115,16 +115,22 @@ TEST_P(imap_window, endless_inputs_are_read_as_results_are_taken) {
 // Without a buffersize: a small multiple of processes × chunksize.
 TEST_P(imap_window, the_default_window_is_small) {
   pool p(with(2));
-  for (either imap_of : both) {
-    auto input = endless();
-    auto stream = imap_of(p, task_options{.chunksize = 10}, square, input);
-    EXPECT_GE(input.read(), 2 * 10);
-    EXPECT_LE(input.read(), 4 * 2 * 10);
-    for (int i = 1; i <= 200; ++i) {
-      stream.next();
-      ASSERT_LE(input.read(), i + 16 * 2 * 10);
+  struct {
+    int chunk;
+    int most;  // times processes × chunksize
+  } constexpr kinds[] = {{10, 16}, {1, 32}};
+  for (either imap_of : both)
+    for (const auto& kind : kinds) {
+      auto input = endless();
+      auto stream = imap_of(p, task_options{.chunksize = static_cast<std::size_t>(kind.chunk)},
+                            square, input);
+      EXPECT_GE(input.read(), 2 * kind.chunk);
+      EXPECT_LE(input.read(), 4 * 2 * kind.chunk);
+      for (int i = 1; i <= 200; ++i) {
+        stream.next();
+        ASSERT_LE(input.read(), i + kind.most * 2 * kind.chunk);
+      }
     }
-  }
 }
 
 // ---- failures

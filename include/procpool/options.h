@@ -180,7 +180,7 @@ struct task_options {
   /// with task_cancelled.
   bool fail_fast = false;
   /// imap: items taken from the input and not yet yielded, at most; 0: 4 × processes × chunksize,
-  /// and up to 32 times while they are small.
+  /// and up to 16 times while they are small, 32 when chunksize is 1.
   std::size_t buffersize = 0;
   /// Which failures `retries` is for.
   procpool::retry_on retry_on = procpool::retry_on::both;

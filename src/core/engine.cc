@@ -149,8 +149,7 @@ void engine::hand_over() {
   sleeping_until_ = background_until_;
   if (auto due = next_deadline(); due < sleeping_until_) {
     sleeping_until_ = due;
-    background_until_ =
-        clock::time_point::min();  // it is called once, however long it takes to come
+    background_until_ = clock::time_point::min();  // called once, however long it takes to come
     backend_->interrupt();
   }
 }

@@ -25,25 +25,26 @@ supervisor::supervisor(process::zygote_client& zygote, bool has_initializer,
 
 // ---- launching ----------------------------------------------------------------------------------
 
+// All are asked for at once: the zygote forks one after the other and waits for no answer.
 void supervisor::fill() {
-  wanted_ = static_cast<std::uint32_t>(places_.size());
-  for (std::uint32_t w = 0; w < places_.size(); ++w) {
-    launch(w);
-    while (places_[w].at == stage::launching || places_[w].waits) {
-      read(early_);
-      if (refused_forks_ != 0) {
-        errno = places_[w].refusal;
-        sys::raise("starting a worker");
-      }
-      if (zygote_.dead()) {
-        errno = ECHILD;
-        sys::raise("starting a worker: the zygote died");
-      }
-      if (places_[w].at != stage::launching) break;
-      std::array<pollfd, 2> fds{pollfd{zygote_.socket(), POLLIN, 0},
-                                pollfd{zygote_.pidfd(), POLLIN, 0}};
-      sys::ppoll(fds.data(), fds.size(), nullptr);
+  keep(static_cast<std::uint32_t>(places_.size()));
+  const auto has_none = [](const place& p) { return p.waits || p.at == stage::launching; };
+  for (;;) {
+    read(early_);
+    for (const place& p : places_) {
+      if (p.refusal == 0) continue;
+      errno = p.refusal;
+      sys::raise("starting a worker");
     }
+    if (zygote_.dead()) {
+      errno = ECHILD;
+      sys::raise("starting a worker: the zygote died");
+    }
+    if (std::ranges::none_of(places_, has_none)) return;
+    std::array<pollfd, 2> fds{pollfd{zygote_.socket(), POLLIN, 0},
+                              pollfd{zygote_.pidfd(), POLLIN, 0}};
+    sys::ppoll(fds.data(), fds.size(), process::timeout(retry_at_).get());
+    tick(clock::now());  // asks again where the socket had no room
   }
 }
 
@@ -152,6 +153,7 @@ void supervisor::read(std::vector<ended>& to) {
     if (r->generation != p.generation) continue;
     if (r->kind == report_kind::launched) {
       p.pid = r->pid;
+      p.refusal = 0;
       if (p.at == stage::launching) p.at = stage::starting;
       refused_forks_ = 0;
     } else if (r->kind == report_kind::launch_failed) {

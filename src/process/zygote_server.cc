@@ -267,7 +267,8 @@ void put_handlers_away() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct ::sigaction action {};
     // Fails for what cannot be handled (SIGKILL) and what glibc keeps for itself.
-    if (sys::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    if (sys::sigaction(signal, nullptr, &action) != 0) continue;
+    if (action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) continue;
     action = {};
     action.sa_handler = SIG_DFL;
     sys::sigaction(signal, &action, nullptr);

@@ -102,9 +102,10 @@ class stream : public stream_state<R> {
     if (buffersize_ != 0) wanted = std::min(wanted, buffersize_);
     chunk_ = std::max<std::size_t>(wanted, 1);
     if (chunksize_ == 0) return;
-    // Then there are more of them, when they are small.
+    // Then there are more of them, when they are small; and more of single items, which go
+    // together.
     constexpr std::size_t least_ahead = 4;
-    constexpr std::size_t most_ahead = 32;
+    const std::size_t most_ahead = chunk_ == 1 ? 32 : 16;
     const std::size_t work = nanoseconds_an_item * chunk_;
     ahead_ =
         std::clamp(work == 0 ? 0 : worth / work, least_ahead, std::min(2 * ahead_, most_ahead));
