@@ -119,6 +119,23 @@ TEST_P(constructor_fault, ThrowsOrWorksAndLeavesNothing) {
   EXPECT_GT(tolerated, 5);
 }
 
+// All are asked for at once; the one that is refused may be followed by others that are not.
+TEST_P(constructor_fault, EachProcessThatIsRefusedIsTold) {
+  pool_options many = two();
+  many.processes = 4;
+  int forks = 0;
+  for (const auto& [call, nth] : sites_of([&] { pool(many).terminate(); }, 1000)) {
+    if (call != "fork") continue;
+    ++forks;
+    fault::reset();
+    fault::arm("fork", nth, EAGAIN);
+    EXPECT_THROW(pool{many}, std::system_error) << "fork " << nth;
+    EXPECT_TRUE(fault::fired());
+    reap_orphans();
+  }
+  EXPECT_GE(forks, 4);
+}
+
 /// A pool's work: calls of all kinds, large ones, a worker that is replaced.
 void work(pool& p) {
   EXPECT_EQ(p.apply(twice, 4), 8);
