@@ -149,9 +149,14 @@ void engine::hand_over() {
   sleeping_until_ = background_until_;
   if (auto due = next_deadline(); due < sleeping_until_) {
     sleeping_until_ = due;
-    background_until_ = clock::time_point::min();  // called once, however long it takes to come
-    backend_->interrupt();
+    call_background();
   }
+}
+
+// Once, however long it takes to come.
+void engine::call_background() noexcept {
+  background_until_ = clock::time_point::min();
+  backend_->interrupt();
 }
 
 void engine::make_ready(detail::completion& what) noexcept {

@@ -271,6 +271,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   /// Lets another thread attend.
   void leave(clock::time_point now);
   void hand_over();
+  void call_background() noexcept;
   /// While calls come in bursts: now and then takes in what has come back.
   void take_a_turn(guard& l, clock::time_point now, std::uint32_t calls);
   void not_from_callback() const;

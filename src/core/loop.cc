@@ -326,7 +326,7 @@ void engine::wake_by(clock::time_point due) {
   if (driver_ != std::thread::id())
     backend_->nudge();
   else
-    backend_->interrupt();
+    call_background();
 }
 
 void engine::send(const scheduler::send& d) {
