@@ -108,7 +108,7 @@ class supervisor {
     stage at = stage::empty;
     std::uint32_t generation = 0;
     int pid = 0;
-    int refusal = 0;  // the errno of the last refused fork
+    int refusal = 0;  // the errno of the last refused fork, until one is made
     bool suspicious = false;
     bool waits = false;  // for retry_at_
     bool killed = false;
