@@ -14,7 +14,9 @@ function(procpool_add_library target)
   target_link_libraries(${target} PUBLIC cereal::cereal Threads::Threads)
   # PIC in the static library too, so that it can end up in somebody's plugin.
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
-  # What the zygote and each worker call first would otherwise be looked up in each of them anew.
-  target_compile_options(${target} PRIVATE -fno-plt)
+  # What the zygote and each worker call first would otherwise be looked up in each of them anew;
+  # and g++ would inline no function of a file that another file may call, as somebody might put
+  # one of the same name in its place.
+  target_compile_options(${target} PRIVATE -fno-plt -fno-semantic-interposition)
   procpool_warnings(${target})
 endfunction()

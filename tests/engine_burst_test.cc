@@ -44,8 +44,10 @@ TEST(burst, a_pause_ends_it_and_a_wait_is_none) {
   b.waited(start + burst::pause / 2);
   EXPECT_TRUE(b.on(start + burst::pause));
   EXPECT_FALSE(b.on(b.end()));
+  EXPECT_TRUE(b.begun());
   b.waited(b.end());
   EXPECT_FALSE(b.on(b.end())) << "a wait does not begin one";
+  EXPECT_FALSE(b.begun()) << "nobody needs the time to know that it is over";
 }
 
 class engine_burst : public engine_test {

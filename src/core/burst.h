@@ -24,14 +24,19 @@ class burst {
     if (now - last_ >= pause) calls_ = 0;
     last_ = now;
     calls_ += calls;
-    return calls_ >= long_enough && calls_ % turn < calls;
+    return begun() && calls_ % turn < calls;
   }
   /// Somebody has waited for a result.
   void waited(clock::time_point now) noexcept {
-    if (on(now)) last_ = now;
+    if (on(now))
+      last_ = now;
+    else
+      calls_ = 0;
   }
+  /// False: it is not on, whatever the time.
+  [[nodiscard]] bool begun() const noexcept { return calls_ >= long_enough; }
   [[nodiscard]] bool on(clock::time_point now) const noexcept {
-    return calls_ >= long_enough && now - last_ < pause;
+    return begun() && now - last_ < pause;
   }
   /// When it will be over, unless it goes on.
   [[nodiscard]] clock::time_point end() const noexcept { return last_ + pause; }

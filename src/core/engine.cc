@@ -16,8 +16,9 @@ using detail::access;
 engine::engine(std::unique_ptr<backend> b, engine_options options)
     : options_(std::move(options)),
       backend_(std::move(b)),
-      scheduler_(backend_->workers(), backend_->room(), options_.quota,
-                 static_cast<std::uint32_t>(base::usable_cpus())),
+      scheduler_(
+          backend_->workers(), backend_->room(), options_.quota,
+          static_cast<std::uint32_t>(options_.cpus != 0 ? options_.cpus : base::usable_cpus())),
       graves_(backend_->workers()),
       most_(static_cast<std::uint32_t>(options_.processes)),
       target_(most_),
@@ -77,12 +78,15 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
   const auto stop_waiting = [&] {
     if (!l.owns_lock()) l.lock();
     if (attends) {
-      const auto now = clock::now();
+      const auto now = burst_.begun() ? clock::now() : clock::time_point::min();
       burst_.waited(now);
       leave(now);
     }
     access::waiting(what) = nullptr;
-    std::erase(waiters_, &me);
+    if (waiters_.back() == &me)
+      waiters_.pop_back();
+    else
+      std::erase(waiters_, &me);
     hand_over();
   };
   try {

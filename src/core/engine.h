@@ -57,6 +57,8 @@ std::exception_ptr why(const broken& b) noexcept;
 
 struct engine_options {
   int processes = 1;
+  /// How many of them can run at once. 0: base::usable_cpus().
+  int cpus = 0;
   std::uint32_t quota = 0;
   /// No background thread: the submitting thread runs its tasks before submit() returns.
   bool caller_runs = false;

@@ -326,8 +326,7 @@ task_id scheduler::pop() {
   return id;
 }
 
-std::optional<scheduler::decision> scheduler::next(clock::time_point now) {
-  deadline_ = clock::time_point::max();
+std::optional<scheduler::decision> scheduler::decide(clock::time_point now) {
   task_id waiting = front();
   if (waiting == none) {
     if (auto t = choose_giver(now)) return *t;

@@ -145,7 +145,11 @@ class scheduler {
   };
   using decision = std::variant<send, take>;
   /// What to do now; nothing: wait for an event, or for deadline().
-  std::optional<decision> next(clock::time_point now);
+  std::optional<decision> next(clock::time_point now) {
+    deadline_ = clock::time_point::max();
+    if (queued_ == 0 && to_give_ == 0) return std::nullopt;
+    return decide(now);
+  }
   [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
   /// What came of a take: the worker keeps `kept` items; the rest is a new task at its call's head,
   /// or there is none.
@@ -199,6 +203,7 @@ class scheduler {
   /// To the head or the end of the line of calls, and away from its head.
   void take_turn(call_id call, bool at_head) noexcept;
   void end_turn() noexcept;
+  std::optional<decision> decide(clock::time_point now);
   std::optional<take> choose_giver(clock::time_point now);
 
   std::uint32_t room_;
