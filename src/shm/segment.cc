@@ -41,21 +41,15 @@ segment::segment(std::uint32_t workers)
     : memory_(sys::check(sys::memfd_create("procpool", MFD_CLOEXEC | MFD_ALLOW_SEALING),
                          "memfd_create")) {
   windows_.reserve(workers);
+  mapped_.reserve(1);
   for (std::size_t results = largest_results(workers);; results /= 2) {
     parcels_size_ = results;
     window_size_ = results + results_at;
-    void* base = sys::mmap(nullptr, head_size + parcels_size_, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
-    if (base != MAP_FAILED) {
-      base_ = static_cast<std::byte*>(base);
-      if (add_windows(workers)) break;
-      const int saved = errno;
-      sys::munmap(base, head_size + parcels_size_);
-      errno = saved;
-    }
+    if (add_windows(workers)) break;
     if ((errno != ENOMEM && errno != EFBIG) || results <= least_results)
       sys::raise("mapping the pool's memory");
   }
+  base_ = mapped_.front().data();
   // Not against growing, which harms nobody: grow().
   if (sys::fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
     const int saved = errno;
@@ -63,8 +57,6 @@ segment::segment(std::uint32_t workers)
     errno = saved;
     sys::raise("sealing the pool's memory");
   }
-  sys::madvise(base_, head_size + parcels_size_, MADV_DONTDUMP);
-
   head_ = new (base_) header{};
   head_->magic = magic;
   head_->version = version;
@@ -80,13 +72,16 @@ void segment::grow(std::uint32_t workers) {
   if (workers <= windows_.size()) return;
   const auto more = workers - static_cast<std::uint32_t>(windows_.size());
   windows_.reserve(workers);
+  mapped_.reserve(mapped_.size() + 1);
   if (!add_windows(more)) sys::raise("mapping more of the pool's memory");
 }
 
-// False: errno says why. Room in windows_ is there.
+// False: errno says why. Room in windows_ and mapped_ is there. The first ones are mapped together
+// with what lies before them: what is unmapped at once is, on all CPUs, forgotten at once.
 bool segment::add_windows(std::uint32_t count) noexcept {
   const std::size_t at = head_size + parcels_size_ + windows_.size() * window_size_;
   const std::size_t size = window_size_ * count;
+  const std::size_t before = mapped_.empty() ? at : 0;
   struct rlimit file_size {};
   if (::getrlimit(RLIMIT_FSIZE, &file_size) != 0) file_size.rlim_cur = RLIM_INFINITY;
   // Beyond it ftruncate would not only fail but send SIGXFSZ.
@@ -94,20 +89,22 @@ bool segment::add_windows(std::uint32_t count) noexcept {
     errno = EFBIG;
     return false;
   }
-  void* mapped = sys::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                           memory_.get(), static_cast<off_t>(at));
+  void* mapped =
+      sys::mmap(nullptr, before + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                memory_.get(), static_cast<off_t>(at - before));
   if (mapped == MAP_FAILED) return false;
+  std::byte* const first = static_cast<std::byte*>(mapped) + before;
   // Neither the zygote nor any other child of this process sees the windows.
-  if (sys::madvise(mapped, size, MADV_DONTFORK) != 0 ||
+  if (sys::madvise(first, size, MADV_DONTFORK) != 0 ||
       sys::ftruncate(memory_.get(), static_cast<off_t>(at + size)) != 0) {
     const int saved = errno;
-    sys::munmap(mapped, size);
+    sys::munmap(mapped, before + size);
     errno = saved;
     return false;
   }
-  sys::madvise(mapped, size, MADV_DONTDUMP);
-  for (std::uint32_t w = 0; w < count; ++w)
-    windows_.push_back(static_cast<std::byte*>(mapped) + w * window_size_);
+  sys::madvise(mapped, before + size, MADV_DONTDUMP);
+  mapped_.emplace_back(static_cast<std::byte*>(mapped), before + size);
+  for (std::uint32_t w = 0; w < count; ++w) windows_.push_back(first + w * window_size_);
   return true;
 }
 
@@ -126,7 +123,9 @@ segment::segment(base::fd memory) : memory_(std::move(memory)) {
   sys::munmap(first, head_size);
   if (!same_format)
     throw error("procpool: the worker has another version of procpool than its parent");
+  mapped_.reserve(1);
   base_ = map(head_size + parcels_size_);
+  mapped_.emplace_back(base_, head_size + parcels_size_);
   sys::madvise(base_, head_size + parcels_size_, MADV_DONTDUMP);
   head_ = reinterpret_cast<header*>(base_);
 }
@@ -134,8 +133,7 @@ segment::segment(base::fd memory) : memory_(std::move(memory)) {
 segment::~segment() { unmap(); }
 
 void segment::unmap() noexcept {
-  for (std::byte* w : windows_) sys::munmap(w, window_size_);
-  sys::munmap(base_, head_size + parcels_size_);
+  for (const auto& m : mapped_) sys::munmap(m.data(), m.size());
 }
 
 std::uint64_t segment::place_of(const window& own) const noexcept {

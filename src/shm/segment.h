@@ -64,6 +64,7 @@ class segment {
   void unmap() noexcept;
 
   base::fd memory_;
+  std::vector<std::span<std::byte>> mapped_;
   std::byte* base_ = nullptr;  // header and parcels
   header* head_ = nullptr;
   std::size_t parcels_size_ = 0;
