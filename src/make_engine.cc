@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "base/cgroup.h"
 #include "base/cpus.h"
 #include "base/memory_watch.h"
 #include "base/process_mark.h"
@@ -27,7 +29,20 @@ namespace {
 
 using core::most_processes;
 
-int checked_processes(const pool_options& o) {
+/// What the environment says, if it does.
+std::optional<int> processes_asked_for() {
+  const char* text = std::getenv("PROCPOOL_PROCESSES");
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  int n = 0;
+  const char* end = text + std::strlen(text);
+  auto [after, bad] = std::from_chars(text, end, n);
+  if (bad != std::errc() || after != end || n < 1 || n > most_processes)
+    throw std::invalid_argument("procpool: PROCPOOL_PROCESSES is \"" + std::string(text) +
+                                "\", not a number from 1 to " + std::to_string(most_processes));
+  return n;
+}
+
+void check(const pool_options& o) {
   if (o.processes < 0 || o.processes > most_processes)
     throw std::invalid_argument("procpool: pool_options.processes is " +
                                 std::to_string(o.processes) + "; it must be 0 (all CPUs) to " +
@@ -45,7 +60,6 @@ int checked_processes(const pool_options& o) {
   core::check_duration(o.max_worker_age, "pool_options.max_worker_age");
   if (o.start_method < start_method::fork || o.start_method > start_method::in_process)
     throw std::invalid_argument("procpool: pool_options.start_method has no such value");
-  return o.processes != 0 ? o.processes : default_processes();
 }
 
 void check(const worker_limits& l) {
@@ -73,28 +87,30 @@ void check_start(start_method method) {
 }  // namespace
 
 int default_processes() {
-  const char* text = std::getenv("PROCPOOL_PROCESSES");
-  if (text == nullptr || *text == '\0') return base::usable_cpus();
-  int n = 0;
-  const char* end = text + std::strlen(text);
-  auto [after, bad] = std::from_chars(text, end, n);
-  if (bad != std::errc() || after != end || n < 1 || n > most_processes)
-    throw std::invalid_argument("procpool: PROCPOOL_PROCESSES is \"" + std::string(text) +
-                                "\", not a number from 1 to " + std::to_string(most_processes));
-  return n;
+  const auto asked = processes_asked_for();
+  return asked ? *asked : base::usable_cpus();
 }
 
 std::shared_ptr<engine> make_engine(const pool_options& options) {
-  int processes = checked_processes(options);
+  check(options);
   check(options.limits);
   check_start(options.start_method);
+  const bool caller_runs = options.start_method == start_method::in_process;
+  // Each worker has one of its own. Where there can be none, whoever asked for it is told now.
+  if (const std::size_t most = options.max_memory_per_child; most != 0 && !caller_runs)
+    static_cast<void>(base::memory_watch(most));
+  const base::cgroups groups;
+  const int cpus = base::usable_cpus(groups);
+  const int processes =
+      options.processes != 0 ? options.processes : processes_asked_for().value_or(cpus);
   auto quota = static_cast<std::uint32_t>(options.max_tasks_per_child);
   auto initializer = access::call(options.initializer);
   auto finalizer = access::call(options.finalizer);
 
   core::engine_options o;
   o.processes = processes;
-  o.caller_runs = options.start_method == start_method::in_process;
+  o.cpus = cpus;
+  o.caller_runs = caller_runs;
   o.stop_steps = core::within_reason(options.stop_steps);
   o.min_processes = static_cast<std::uint32_t>(options.min_processes);
   o.max_pending = options.max_pending;
@@ -105,18 +121,17 @@ std::shared_ptr<engine> make_engine(const pool_options& options) {
     o.idle_timeout = core::within_reason(options.idle_timeout);
     o.max_worker_age = core::within_reason(options.max_worker_age);
   }
-  o.own_process = [mark = std::make_shared<base::process_mark>()] { return mark->here(); };
+  auto mark = std::make_shared<const base::process_mark>();
+  o.own_process = [mark] { return mark->here(); };
   std::unique_ptr<core::backend> backend;
   if (o.caller_runs) {
     backend = std::make_unique<core::in_process_backend>(initializer, finalizer);
   } else {
-    // Each worker has one of its own. Where there can be none, whoever asked for it is told now.
-    if (const std::size_t most = options.max_memory_per_child; most != 0)
-      static_cast<void>(base::memory_watch(most));
     backend = std::make_unique<local::local_backend>(
         static_cast<std::uint32_t>(processes), options.start_method,
         local::child_options{initializer, quota, finalizer, options.crash_traces,
-                             options.max_memory_per_child, options.limits});
+                             options.max_memory_per_child, options.limits},
+        std::move(mark), groups);
   }
   auto made = std::make_shared<core::engine>(std::move(backend), std::move(o));
   made->start();

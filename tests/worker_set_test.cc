@@ -22,6 +22,9 @@ TEST(worker_set, has_whom_it_was_given_in_order) {
   EXPECT_FALSE(s.empty());
   s.erase(64);
   s.erase(1);  // is not there
+  EXPECT_TRUE(s.contains(63));
+  EXPECT_FALSE(s.contains(64));
+  EXPECT_FALSE(s.contains(1));
   EXPECT_EQ(all_of(s), (std::vector<std::uint32_t>{0, 63, 4095}));
   for (const std::uint32_t w : {4095u, 63u, 0u}) s.erase(w);
   EXPECT_TRUE(s.empty());

@@ -199,6 +199,35 @@ TEST_F(ZygoteTest, StopKillsReportsAndLeaves) {
   EXPECT_EQ(ended, workers);
 }
 
+TEST_F(ZygoteTest, RetiringItLeavesAfterItsLastWorker) {
+  zygote_client client(sleep_for_ever);
+  const pid_t workers[] = {launch(client, 0), launch(client, 1)};
+  ASSERT_TRUE(client.request_retire());
+  for (const std::uint32_t w : {0U, 1U}) {
+    EXPECT_FALSE(client.dead()) << "a worker is left";
+    ASSERT_TRUE(client.request_kill(w, 0, SIGKILL));
+    const report r = next(client);
+    EXPECT_EQ(r.kind, report_kind::ended);
+    EXPECT_EQ(r.pid, workers[w]);
+  }
+  EXPECT_TRUE(client.reap(clock::now() + 10s));
+}
+
+TEST_F(ZygoteTest, RetiringWithoutAWorkerItLeavesAtOnce) {
+  zygote_client client(sleep_for_ever);
+  ASSERT_TRUE(client.request_retire());
+  EXPECT_TRUE(client.reap(clock::now() + 10s));
+  EXPECT_EQ(client.read(), std::nullopt);
+}
+
+TEST_F(ZygoteTest, WhatIsMadeMeanwhileIsMadeOnce) {
+  int made = 0;
+  zygote_client client([](auto, auto, auto) {}, [] {}, [&] { ++made; });
+  EXPECT_EQ(made, 1);
+  EXPECT_THROW(zygote_client([](auto, auto, auto) {}, [] {}, [] { throw std::bad_alloc(); }),
+               std::bad_alloc);
+}
+
 TEST_F(ZygoteTest, ReportsAreReadableThoughItLeftRequestsUnread) {
   zygote_client client(sleep_for_ever);
   const pid_t worker = launch(client, 0);

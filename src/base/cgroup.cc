@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <string_view>
 #include <utility>
 
 #include "base/fd.h"
@@ -22,34 +21,23 @@ std::string read_small(const std::string& path) {
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
-namespace {
+cgroups::cgroups() : text_(read_small("/proc/self/cgroup")) {}
 
-// What follows "id:controllers:" in the line of /proc/self/cgroup that is of these controllers,
-// empty ones for v2; cgroups(7).
-std::string group_of(std::string_view controllers) {
-  const std::string all = read_small("/proc/self/cgroup");
+// A line is "id:controllers:place"; cgroups(7).
+std::string cgroups::of(std::string_view controllers) const {
+  const std::string_view all = text_;
   for (std::size_t at = 0; at < all.size();) {
     const std::size_t end = std::min(all.find('\n', at), all.size());
     const std::size_t first = std::min(all.find(':', at), end);
     const std::size_t second = std::min(all.find(':', first + 1), end);
-    if (second < end && std::string_view(all).substr(first + 1, second - first - 1) == controllers)
-      return all.substr(second + 1, end - second - 1);
+    if (second < end && all.substr(first + 1, second - first - 1) == controllers)
+      return std::string(all.substr(second + 1, end - second - 1));
     at = end + 1;
   }
   return {};
 }
 
-}  // namespace
-
-std::string own_cgroup() { return group_of(""); }
-
 std::string cgroup_directory(const std::string& group) { return "/sys/fs/cgroup" + group; }
-
-std::string oom_counter() {
-  std::string v2 = cgroup_directory(own_cgroup()) + "/memory.events";
-  if (oom_kills(read_small(v2))) return v2;
-  return "/sys/fs/cgroup/memory" + group_of("memory") + "/memory.oom_control";
-}
 
 std::optional<std::uint64_t> oom_kills(const std::string& text) {
   constexpr std::string_view name = "oom_kill ";
@@ -64,6 +52,15 @@ std::optional<std::uint64_t> oom_kills(const std::string& text) {
 
 oom_watch::oom_watch(std::string counter)
     : file_(std::move(counter)), seen_(oom_kills(read_small(file_)).value_or(0)) {}
+
+oom_watch::oom_watch(const cgroups& groups)
+    : file_(cgroup_directory(groups.of("")) + "/memory.events") {
+  const auto kills = oom_kills(read_small(file_));
+  if (kills)
+    seen_ = *kills;
+  else
+    *this = oom_watch("/sys/fs/cgroup/memory" + groups.of("memory") + "/memory.oom_control");
+}
 
 bool oom_watch::claim(std::chrono::steady_clock::time_point now) {
   const std::uint64_t kills = oom_kills(read_small(file_)).value_or(seen_);

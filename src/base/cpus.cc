@@ -8,7 +8,6 @@
 #include <charconv>
 #include <cstdint>
 
-#include "base/cgroup.h"
 #include "base/sys.h"
 
 namespace procpool::base {
@@ -38,9 +37,9 @@ int cpus_of_quota(const std::string& cpu_max) {
   return static_cast<int>(std::min<std::int64_t>((quota - 1) / period + 1, 1 << 20));
 }
 
-int usable_cpus() {
+int usable_cpus(const cgroups& groups) {
   int cpus = affinity();
-  for (std::string group = own_cgroup(); !group.empty();) {
+  for (std::string group = groups.of(""); !group.empty();) {
     const std::string dir = cgroup_directory(group);
     if (int quota = cpus_of_quota(read_small(dir + "/cpu.max")); quota > 0)
       cpus = std::min(cpus, quota);

@@ -37,23 +37,26 @@ base::fd make_eventfd() {
 
 }  // namespace
 
-bell::bell(shm::header& head, std::span<const int> control)
+bell::bell(shm::header& head)
     : word_(head.bell),
       all_(sys::check(sys::epoll_create(), "epoll_create")),
       background_(sys::check(sys::epoll_create(), "epoll_create")),
       nudge_(make_eventfd()),
       interrupt_(make_eventfd()) {
-  for (int c : control) {
-    // It wakes the attending thread when that sleeps, else the other (epoll_ctl(2): EPOLLEXCLUSIVE;
-    // the kernel asks in the order in which they were added). That one by edges: what has not been
-    // read yet does not keep it awake.
-    watch(all_.get(), c, EPOLLIN | EPOLLEXCLUSIVE, from_control);
-    watch(background_.get(), c, EPOLLIN | EPOLLEXCLUSIVE | EPOLLET, from_control);
-  }
   watch(all_.get(), nudge_.get(), EPOLLIN, from_nudge);
   watch(background_.get(), interrupt_.get(), EPOLLIN, from_interrupt);
   watch(background_.get(), all_.get(), EPOLLIN, from_all);
   arm();
+}
+
+// It wakes the attending thread when that sleeps, else the other (epoll_ctl(2): EPOLLEXCLUSIVE; the
+// kernel asks in the order in which they were added). That one by edges: what has not been read yet
+// does not keep it awake.
+void bell::watch_control(std::span<const int> control) {
+  for (int c : control) {
+    watch(all_.get(), c, EPOLLIN | EPOLLEXCLUSIVE, from_control);
+    watch(background_.get(), c, EPOLLIN | EPOLLEXCLUSIVE | EPOLLET, from_control);
+  }
 }
 
 // Edges: a worker's eventfd is never read, each write wakes once.

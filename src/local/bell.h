@@ -27,9 +27,11 @@ using clock = std::chrono::steady_clock;
 
 class bell {
  public:
-  /// `control`: descriptors whose readiness is a control event. Throws std::system_error.
-  bell(shm::header& head, std::span<const int> control);
-  /// One more worker, by its eventfd. Throws std::system_error.
+  /// Throws std::system_error, as do the next two.
+  explicit bell(shm::header& head);
+  /// Descriptors whose readiness is a control event.
+  void watch_control(std::span<const int> control);
+  /// One more worker, by its eventfd.
   void add(const base::fd& worker);
 
   // The next three are called with the engine's lock held.

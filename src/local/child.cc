@@ -70,9 +70,8 @@ void say_why(core::link& parent) {
   parent.failed(record.take());
 }
 
-// A name that a process calls for the first time the loader looks up, in tables of all libraries:
-// once here, or in each forked worker anew. What a zygote has called already is not listed.
-void look_names_up() {
+// What a zygote calls before it forks is not listed.
+void call_what_workers_call() {
   static_cast<void>(sys::getppid());
   static_cast<void>(sys::getcpu());
   static_cast<void>(sys::get_membarriers());
@@ -81,9 +80,15 @@ void look_names_up() {
   static_cast<void>(std::set<int>{0});
   static_cast<void>(::__fpending(stdout));
   base::flush_stdio();
+  look_up_unwinder();
 }
 
 }  // namespace
+
+void look_names_up() {
+  static const bool done = (call_what_workers_call(), true);
+  static_cast<void>(done);
+}
 
 void hear_of_modules(const shm::segment& memory) noexcept {
   told_by = &memory;

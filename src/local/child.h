@@ -31,6 +31,10 @@ struct child_options {
 /// reference.
 void hear_of_modules(const shm::segment& memory) noexcept;
 
+/// A name that a process calls for the first time the loader looks up, in tables of all libraries:
+/// here, for the first of this process's pools, or in each of its zygotes or workers anew.
+void look_names_up();
+
 /// What live() begins with that is the same in every worker: once before it, in this process or in
 /// the zygote that it was forked from. Throws std::system_error.
 void prepare_to_live(const child_options& options);

@@ -221,12 +221,10 @@ void give_alternate_stack() {
 
 }  // namespace
 
-void handle_crashes() {
+void look_up_unwinder() {
   if (&dlvsym != nullptr)
     here.said =
         static_cast<abort_message* const*>(::dlvsym(RTLD_DEFAULT, "__abort_msg", "GLIBC_PRIVATE"));
-  // What is done once is done now: the modules' table, the unwinder's own, the linker's binding.
-  static_cast<void>(base::find({}));
   _Unwind_Backtrace(
       [](_Unwind_Context* frame, void*) {
         int exact = 0;
@@ -234,6 +232,10 @@ void handle_crashes() {
         return _URC_END_OF_STACK;
       },
       nullptr);
+}
+
+void handle_crashes() {
+  static_cast<void>(base::find({}));  // the modules' table, which no handler could make
   give_alternate_stack();
   struct ::sigaction action {};
   action.sa_sigaction = on_crash;

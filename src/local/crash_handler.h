@@ -14,6 +14,9 @@
 
 namespace procpool::local {
 
+/// What noting a crash needs to have called by name beforehand.
+void look_up_unwinder();
+
 /// In a process that is a worker or whose forks are. Handles those signals of crashes whose
 /// disposition is the default one, and std::terminate, which then calls the handler that was there:
 /// as if no handler had been there, until note_crashes. The alternate stack is the calling

@@ -20,21 +20,28 @@ namespace procpool::local {
 using stage = supervisor::stage;
 
 local_backend::local_backend(std::uint32_t workers, start_method method,
-                             const child_options& options)
+                             const child_options& options,
+                             std::shared_ptr<const base::process_mark> mark,
+                             const base::cgroups& groups)
     : memory_(std::make_shared<shm::segment>(workers)),
-      mark_(std::make_shared<base::process_mark>()),
-      places_(core::most_processes),
+      mark_(std::move(mark)),
       busy_(core::most_processes),
+      coming_or_going_(core::most_processes),
       can_hold_(sys::membarrier() == 0),
       arena_(memory_->parcels().data(), memory_->parcels().size()) {
-  // The zygote comes before everything it has no business to inherit.
-  zygote_ = make_zygote(method, options);
+  // The zygote comes before everything it has no business to inherit, which is made while it
+  // starts.
+  zygote_ = make_zygote(method, options, [&] {
+    bell_ = std::make_unique<bell>(memory_->head());
+    add_places(workers);
+    oom_.emplace(groups);
+  });
   supervisor_ = std::make_unique<supervisor>(
       *zygote_, options.initializer != nullptr,
       [this](std::uint32_t worker, bool suspicious) { return prepare(worker, suspicious); });
+  supervisor_->grow(many_);
   int control[] = {zygote_->socket(), zygote_->pidfd()};
-  bell_ = std::make_unique<bell>(memory_->head(), control);
-  grow(workers);
+  bell_->watch_control(control);
   supervisor_->fill();
 }
 
@@ -48,60 +55,73 @@ local_backend::place::place(const std::shared_ptr<shm::segment>& memory,
 // The socket is this worker's alone: what was sent to the one before, and what that one has left
 // the other end to, ends with it.
 supervisor::outfit local_backend::prepare(std::uint32_t worker, bool suspicious) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   int ends[2];
   sys::check(sys::socketpair(ends), "socketpair for a worker");
   p.line = base::fd(ends[0]);
   p.channel.prepare(suspicious);
   p.held->starting();
+  coming_or_going_.insert(worker);
   expect(worker);
   return {p.bell.get(), base::fd(ends[1])};
 }
 
-std::unique_ptr<process::zygote_client> local_backend::make_zygote(start_method method,
-                                                                   const child_options& options) {
+std::unique_ptr<process::zygote_client> local_backend::make_zygote(
+    start_method method, const child_options& options, const std::function<void()>& meanwhile) {
   if (method == start_method::fork) {
+    look_names_up();
     return std::make_unique<process::zygote_client>(
         [this, options](std::uint32_t worker, std::uint32_t, process::gifts given) {
           live(*memory_, std::move(given), worker, options);
         },
         [this, &options] {
+          // There are some when this is not the first try.
+          bell_.reset();
+          for (auto& block : blocks_) block.reset();
           process::set_depth(process::depth() + 1);
           memory_->protect();
           prepare_to_live(options);
-        });
+        },
+        meanwhile);
   }
   const boot b{options, method == start_method::spawn};
   write_boot(b, memory_->head(), arena_.allocate(boot_size(b)));
   tell_modules();
   const int memory[] = {memory_->descriptor()};
-  return std::make_unique<process::zygote_client>(memory);
+  return std::make_unique<process::zygote_client>(memory, meanwhile);
 }
 
 // Vectors that are still held keep the pool's memory; but nothing of it that is not theirs.
 local_backend::~local_backend() {
   if (!mark_->here()) return;
-  const auto held = [](const auto& p) { return p != nullptr && !p->held->empty(); };
-  if (std::ranges::none_of(places_, held)) return;
+  bool held = false;
+  for (std::uint32_t w = 0; w < many_; ++w) held = held || !place_of(w).held->empty();
+  if (!held) return;
   sys::madvise(memory_->parcels().data(), memory_->parcels().size(), MADV_REMOVE);
-  for (const auto& p : places_)
-    if (p != nullptr) p->held->ended(0);
+  for (std::uint32_t w = 0; w < many_; ++w) place_of(w).held->ended(0);
+}
+
+void local_backend::grow(std::uint32_t workers) {
+  if (workers <= many_) return;
+  memory_->grow(workers);
+  add_places(workers);
 }
 
 // All of them or none; but the memory stays.
-void local_backend::grow(std::uint32_t workers) {
-  const std::uint32_t before = this->workers();
-  if (workers <= before) return;
+void local_backend::add_places(std::uint32_t workers) {
+  to_wake_.reserve(workers);
   try {
-    memory_->grow(workers);
-    to_wake_.reserve(workers);
-    for (std::uint32_t w = before; w < workers; ++w) {
-      places_[w] = std::make_unique<place>(memory_, mark_, w);
-      bell_->add(places_[w]->bell);
+    for (std::uint32_t w = many_; w < workers; ++w) {
+      auto& block = blocks_[w / in_block];
+      if (block == nullptr) block = std::make_unique<place_block>();
+      auto& made = (*block)[w % in_block];
+      made = std::make_unique<place>(memory_, mark_, w);
+      bell_->add(made->bell);
     }
-    supervisor_->grow(workers);
+    if (supervisor_ != nullptr) supervisor_->grow(workers);
   } catch (...) {
-    for (std::uint32_t w = before; w < workers; ++w) places_[w].reset();
+    for (std::uint32_t w = many_; w < workers; ++w)
+      if (auto& block = blocks_[w / in_block]; block != nullptr) (*block)[w % in_block].reset();
     throw;
   }
   many_ = workers;
@@ -168,7 +188,7 @@ const base::token& local_backend::token_of(const detail::entry_point* entry) {
 }
 
 void local_backend::send(core::worker_id worker, const core::task_message& message) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   const base::token& entry = token_of(message.entry);
   // Whoever encoded the parcel has looked at the modules, when it names functions of them.
   if (base::modules_seen() != modules_told_) tell_modules();
@@ -196,15 +216,15 @@ void local_backend::send(core::worker_id worker, const core::task_message& messa
 
 void local_backend::flush() {
   for (std::uint32_t w : to_wake_) {
-    places_[w]->to_wake = false;
-    places_[w]->channel.wake();
+    place_of(w).to_wake = false;
+    place_of(w).channel.wake();
   }
   to_wake_.clear();
 }
 
 // Searched from the newest on: that is what is taken back first.
 bool local_backend::find(core::worker_id worker, core::task_id task, std::uint32_t& index) const {
-  const place& p = *places_[worker];
+  const place& p = place_of(worker);
   for (index = p.channel.end(); index-- != p.channel.first();)
     if (p.slots[index % shm::ring_slots].task == task) return true;
   return false;
@@ -214,13 +234,13 @@ std::uint32_t local_backend::recall(core::worker_id worker, core::task_id task,
                                     std::uint32_t keep) {
   std::uint32_t index = 0;
   if (!find(worker, task, index)) return ~std::uint32_t{0};
-  return places_[worker]->channel.take_back(index, keep);
+  return place_of(worker).channel.take_back(index, keep);
 }
 
 std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task) {
   std::uint32_t index = 0;
   if (!find(worker, task, index)) return ~std::uint32_t{0};
-  return places_[worker]->channel.claimed(index);
+  return place_of(worker).channel.claimed(index);
 }
 
 // ---- stopping what runs -------------------------------------------------------------------------
@@ -229,7 +249,7 @@ std::uint32_t local_backend::claimed(core::worker_id worker, core::task_id task)
 std::optional<core::at_hand> local_backend::told(core::worker_id worker,
                                                  const std::optional<shm::at_hand>& at) {
   if (!at) return std::nullopt;
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   const sent& s = p.slots[at->index % shm::ring_slots];
   if (s.count == 0) return std::nullopt;  // told to leave
   core::at_hand now{s.task, at->item, at->running, {}};
@@ -245,11 +265,11 @@ std::optional<core::at_hand> local_backend::told(core::worker_id worker,
 }
 
 std::optional<core::at_hand> local_backend::look(core::worker_id worker) {
-  return told(worker, places_[worker]->channel.look());
+  return told(worker, place_of(worker).channel.look());
 }
 
 std::optional<core::at_hand> local_backend::hold(core::worker_id worker) {
-  return told(worker, places_[worker]->channel.close_gate());
+  return told(worker, place_of(worker).channel.close_gate());
 }
 
 void local_backend::expect(core::worker_id worker) noexcept {
@@ -260,8 +280,8 @@ void local_backend::expect(core::worker_id worker) noexcept {
 // ---- hearing ------------------------------------------------------------------------------------
 
 core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer& a) const {
-  const sent& s = places_[worker]->slots[a.index % shm::ring_slots];
-  if (a.bytes.size() > shm::inline_size) places_[worker]->held->await_drops();
+  const sent& s = place_of(worker).slots[a.index % shm::ring_slots];
+  if (a.bytes.size() > shm::inline_size) place_of(worker).held->await_drops();
   return {worker,
           a.index,
           s.task,
@@ -270,7 +290,7 @@ core::task_reply local_backend::reply_of(std::uint32_t worker, const shm::answer
           a.bytes,
           a.nanoseconds,
           supervisor_->pid_of(worker),
-          places_[worker]->held.get()};
+          place_of(worker).held.get()};
 }
 
 void local_backend::poll(std::vector<core::event>& to) {
@@ -293,11 +313,12 @@ void local_backend::poll(std::vector<core::event>& to) {
 }
 
 void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& to) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   switch (supervisor_->stage_of(worker)) {
     case stage::starting:
       if (p.channel.state() == shm::worker_state::ready) {
         supervisor_->is_up(worker);
+        coming_or_going_.erase(worker);
         to.emplace_back(core::worker_up{worker});
         if (retiring_) retire(worker);
       }
@@ -311,7 +332,7 @@ void local_backend::poll_worker(std::uint32_t worker, std::vector<core::event>& 
         }
         const core::task_finished f = finished(worker, *a);
         supervisor_->serves(worker);
-        if (f.retires) supervisor_->leaves(worker);
+        if (f.retires) leaves(worker);
         to.emplace_back(f);
       }
       if (const auto w = p.channel.wish())
@@ -333,18 +354,18 @@ void local_backend::poll_parts(std::vector<core::event>& to) {
   busy_.each([&](std::uint32_t w) {
     const auto at = supervisor_->stage_of(w);
     if (at != stage::up && at != stage::leaving) return;
-    place& p = *places_[w];
+    place& p = place_of(w);
     if (const auto a = p.channel.partial()) to.emplace_back(core::task_progressed{reply_of(w, *a)});
     if (p.channel.corrupt()) supervisor_->kill(w);
   });
 }
 
 void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& to) {
-  place& p = *places_[e.worker];
+  place& p = place_of(e.worker);
   core::fate how = e.how;
   const auto find_cause = [&] {
     const shm::window& own = memory_->window_of(e.worker);
-    how.known = examine(how.pid, how.status, e.usage, own.last, own.printed, oom_);
+    how.known = examine(how.pid, how.status, e.usage, own.last, own.printed, *oom_);
   };
   if (!e.as_agreed) find_cause();
   if (!e.was_up) {
@@ -385,21 +406,21 @@ void local_backend::lose(const supervisor::ended& e, std::vector<core::event>& t
 
 // A worker that is not even told that there is nothing for it would wait for ever.
 void local_backend::give(core::worker_id worker, std::uint32_t serial, int descriptor) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   if (!shm::answer_wish(p.line.get(), serial, descriptor)) p.channel.give_up();
 }
 
 void local_backend::release(core::worker_id worker, std::uint32_t ticket) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   free_copy(p.slots[ticket % shm::ring_slots]);
   p.channel.release(ticket);
 }
 
 void local_backend::bury(core::worker_id worker) {
-  for (sent& s : places_[worker]->slots) free_copy(s);
-  places_[worker]->channel.silence();
-  places_[worker]->held->ended(shm::arena::most_warm);
-  places_[worker]->line.reset();
+  for (sent& s : place_of(worker).slots) free_copy(s);
+  place_of(worker).channel.silence();
+  place_of(worker).held->ended(shm::arena::most_warm);
+  place_of(worker).line.reset();
   busy_.erase(worker);
   supervisor_->bury(worker);
 }
@@ -407,16 +428,18 @@ void local_backend::bury(core::worker_id worker) {
 // ---- waiting ------------------------------------------------------------------------------------
 
 bool local_backend::ready() const noexcept {
-  return busy_.any([this](std::uint32_t w) { return places_[w]->channel.ready(); });
+  return busy_.any([this](std::uint32_t w) { return place_of(w).channel.ready(); });
 }
 
 bool local_backend::part_ready() const noexcept {
-  return busy_.any([this](std::uint32_t w) { return places_[w]->channel.part_ready(); });
+  return busy_.any([this](std::uint32_t w) { return place_of(w).channel.part_ready(); });
 }
 
 bool local_backend::elsewhere() const noexcept {
   const auto cpu = static_cast<std::uint32_t>(sys::getcpu());
-  return busy_.any([this, cpu](std::uint32_t w) { return places_[w]->channel.elsewhere(cpu); });
+  return busy_.any([this, cpu](std::uint32_t w) {
+    return !coming_or_going_.contains(w) && place_of(w).channel.elsewhere(cpu);
+  });
 }
 
 void local_backend::leave(bool quietly) {
@@ -444,13 +467,18 @@ clock::time_point local_backend::next_deadline() const { return supervisor_->nex
 // ---- stopping -----------------------------------------------------------------------------------
 
 void local_backend::retire(core::worker_id worker) {
-  place& p = *places_[worker];
+  place& p = place_of(worker);
   std::uint32_t index = p.channel.end();
   p.slots[index % shm::ring_slots] = {};
   expect(worker);
   p.channel.send_leave();
   p.channel.wake();
+  leaves(worker);
+}
+
+void local_backend::leaves(core::worker_id worker) noexcept {
   supervisor_->leaves(worker);
+  coming_or_going_.insert(worker);
 }
 
 void local_backend::retire_all() {

@@ -34,7 +34,9 @@ class local_backend final : public core::backend {
  public:
   /// Makes the zygote and the workers, by any method but in_process. Throws std::system_error,
   /// pool_broken when a fresh execution refuses to serve; nothing is left behind then.
-  local_backend(std::uint32_t workers, start_method method, const child_options& options);
+  /// `mark`, `groups`: of this process.
+  local_backend(std::uint32_t workers, start_method method, const child_options& options,
+                std::shared_ptr<const base::process_mark> mark, const base::cgroups& groups);
   ~local_backend() override;
 
   [[nodiscard]] std::uint32_t workers() const override { return many_; }
@@ -59,10 +61,10 @@ class local_backend final : public core::backend {
   [[nodiscard]] std::optional<core::at_hand> look(core::worker_id worker) override;
   std::optional<core::at_hand> hold(core::worker_id worker) override;
   [[nodiscard]] bool holding(core::worker_id worker) const override {
-    return places_[worker]->channel.gate_is_closed();
+    return place_of(worker).channel.gate_is_closed();
   }
-  void let_go(core::worker_id worker) override { places_[worker]->channel.open_gate(); }
-  void ask(core::worker_id worker) override { places_[worker]->channel.ask(); }
+  void let_go(core::worker_id worker) override { place_of(worker).channel.open_gate(); }
+  void ask(core::worker_id worker) override { place_of(worker).channel.ask(); }
   bool signal(core::worker_id worker, int number) override {
     return supervisor_->signal(worker, number);
   }
@@ -105,12 +107,18 @@ class local_backend final : public core::backend {
     std::uint32_t seen_at = 0;  // and its task's ring index
   };
 
+  static constexpr std::uint32_t in_block = 64;
+  using place_block = std::array<std::unique_ptr<place>, in_block>;
+  [[nodiscard]] place& place_of(core::worker_id worker) const noexcept {
+    return *(*blocks_[worker / in_block])[worker % in_block];
+  }
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] bool part_ready() const noexcept;
   [[nodiscard]] bool elsewhere() const noexcept;
   [[nodiscard]] supervisor::outfit prepare(std::uint32_t worker, bool suspicious);
-  [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(start_method method,
-                                                                    const child_options& options);
+  [[nodiscard]] std::unique_ptr<process::zygote_client> make_zygote(
+      start_method method, const child_options& options, const std::function<void()>& meanwhile);
+  void add_places(std::uint32_t workers);
   /// Tells the workers of the modules that were loaded since they were last told.
   void tell_modules();
   const base::token& token_of(const detail::entry_point* entry);
@@ -124,6 +132,7 @@ class local_backend final : public core::backend {
   void expect(core::worker_id worker) noexcept;
   void poll_worker(std::uint32_t worker, std::vector<core::event>& to);
   void poll_parts(std::vector<core::event>& to);
+  void leaves(core::worker_id worker) noexcept;
   void lose(const supervisor::ended& e, std::vector<core::event>& to);
   void free_copy(sent& s) noexcept;
   [[nodiscard]] bool find(core::worker_id worker, core::task_id task, std::uint32_t& index) const;
@@ -132,11 +141,16 @@ class local_backend final : public core::backend {
   std::shared_ptr<const base::process_mark> mark_;
   std::unique_ptr<process::zygote_client> zygote_;
   std::unique_ptr<bell> bell_;
-  std::vector<std::unique_ptr<place>> places_;  // of all that there could be
-  std::uint32_t many_ = 0;                      // places that there are
+  // Room for all that there could be: it never moves, so that those who wait may look at a busy
+  // worker's place without a lock.
+  std::array<std::unique_ptr<place_block>, core::most_processes / in_block> blocks_;
+  std::uint32_t many_ = 0;  // places that there are
   // Those that something may come from: that start, hold a task, or leave. Where nothing was asked
   // for nothing is looked at, whatever stands there.
   worker_set busy_;
+  // Of the busy ones, those that start or leave: that takes longer than anybody spins, and the CPU
+  // on which the parent would is the one they need.
+  worker_set coming_or_going_;
   std::unique_ptr<supervisor> supervisor_;
   std::vector<std::uint32_t> to_wake_;
   std::unordered_map<const detail::entry_point*, base::token> tokens_;
@@ -148,7 +162,7 @@ class local_backend final : public core::backend {
   std::atomic<bool> slept_{false};  // since the last poll, or nearly: whoever waited waited long
   std::uint32_t polls_ = 0;
   const bool can_hold_;
-  base::oom_watch oom_;
+  std::optional<base::oom_watch> oom_;  // empty while the zygote is made
   std::mutex arena_mutex_;
   shm::arena arena_;  // guarded by arena_mutex_: parcels are encoded without the engine's lock
 };

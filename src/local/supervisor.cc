@@ -147,6 +147,8 @@ void supervisor::read(std::vector<ended>& to) {
     to.insert(to.end(), early_.begin(), early_.end());
     early_.clear();
   }
+  // Asked first: what it said before can be read afterwards.
+  const bool over = !gone_ && zygote_.dead();
   while (auto r = zygote_.read()) {
     if (r->kind == report_kind::ready || r->worker >= places_.size()) continue;
     place& p = places_[r->worker];
@@ -173,7 +175,7 @@ void supervisor::read(std::vector<ended>& to) {
       to.push_back({r->worker, how, was_up, as_agreed, usage});
     }
   }
-  if (!gone_ && zygote_.dead()) {
+  if (over || (!gone_ && zygote_.garbled())) {
     if (!stopping_ && !retiring_) {
       core::broken why;
       why.why = "procpool: the zygote (process " + std::to_string(zygote_.pid()) +
@@ -252,6 +254,7 @@ void supervisor::bury(std::uint32_t worker) {
 
 void supervisor::retire() noexcept {
   retiring_ = true;
+  zygote_.request_retire();  // or, if it does not hear that, when all places are empty
   stop_when_empty();
 }
 
@@ -273,7 +276,7 @@ std::optional<core::broken> supervisor::take_broken() {
 }
 
 void supervisor::stop() noexcept {
-  if (stopping_) return;
+  if (stopping_ || gone_) return;
   stopping_ = true;
   kill_at_ = clock::now() + patience;
   if (!zygote_.request_stop()) zygote_.kill_now();

@@ -25,6 +25,9 @@ class worker_set {
   void erase(std::uint32_t worker) noexcept {
     put(worker, words_[worker / 64].load(std::memory_order_relaxed) & ~bit(worker));
   }
+  [[nodiscard]] bool contains(std::uint32_t worker) const noexcept {
+    return (words_[worker / 64].load(std::memory_order_relaxed) & bit(worker)) != 0;
+  }
   [[nodiscard]] bool empty() const noexcept {
     return !any([](std::uint32_t) { return true; });
   }

@@ -34,7 +34,12 @@ using child_function =
 /// May throw std::system_error: then it cannot start.
 using preparation = std::function<void()>;
 
-enum class request_kind : std::uint32_t { launch = 1, kill, stop };
+enum class request_kind : std::uint32_t {
+  launch = 1,
+  kill,
+  stop,
+  retire,  ///< leave as soon as no child is left
+};
 
 struct request {
   request_kind kind;
@@ -73,7 +78,7 @@ static_assert(sizeof(report) == 48 && std::is_trivially_copyable_v<report>);
 
 /// Whether what came in as one packet is such a message.
 inline bool makes_sense(const request& r) noexcept {
-  return r.kind >= request_kind::launch && r.kind <= request_kind::stop &&
+  return r.kind >= request_kind::launch && r.kind <= request_kind::retire &&
          (r.kind != request_kind::kill || (r.value > 0 && r.value < NSIG)) &&
          (r.kind != request_kind::launch ||
           (r.value >= 0 && r.value <= static_cast<std::int32_t>(most_given)));

@@ -43,7 +43,8 @@ class all_signals_blocked {
 zygote_client::zygote_client() noexcept : owner_(sys::getpid()) {}
 
 // Both delegate, so that the destructor clears away what was made before a throw.
-zygote_client::zygote_client(const child_function& child, const preparation& prepare)
+zygote_client::zygote_client(const child_function& child, const preparation& prepare,
+                             const std::function<void()>& meanwhile)
     : zygote_client() {
   // Otherwise the zygote and each worker would have a copy to print.
   base::flush_stdio();
@@ -51,7 +52,8 @@ zygote_client::zygote_client(const child_function& child, const preparation& pre
   // after: the loader's (base/entry.cc), or one of the user's in an atfork handler. Such locks are
   // held briefly: the next copy is made without. On a machine so busy that a fresh process is not
   // run for that long, another try costs nothing but its time.
-  for (std::chrono::milliseconds patience{100}; patience.count() < 30'000; patience *= 2) {
+  constexpr std::chrono::milliseconds first{100};
+  for (auto patience = first; patience.count() < 30'000; patience *= 2) {
     start([&](ends& e) {
       const all_signals_blocked guard;
       const pid_t pid = sys::check(sys::fork(), "fork of the zygote");
@@ -59,6 +61,7 @@ zygote_client::zygote_client(const child_function& child, const preparation& pre
       e.ours.reset();
       serve_zygote(std::move(e.theirs), std::move(e.owner), child, prepare);
     });
+    if (patience == first) meanwhile();
     if (await_ready(clock::now() + patience)) return;
     kill_now();
     reap(clock::time_point::max());
@@ -67,12 +70,15 @@ zygote_client::zygote_client(const child_function& child, const preparation& pre
   refuse(EDEADLK, "the zygote does not start: a lock was held when it was forked");
 }
 
-zygote_client::zygote_client(std::span<const int> descriptors) : zygote_client() {
+zygote_client::zygote_client(std::span<const int> descriptors,
+                             const std::function<void()>& meanwhile)
+    : zygote_client() {
   start([&](ends& e) {
     std::vector<int> all{e.theirs.get(), e.owner.get()};
     all.insert(all.end(), descriptors.begin(), descriptors.end());
     return execute_again({assignment::role::zygote}, all);
   });
+  meanwhile();
   // Its static constructors may be slow, and its main() must come to procpool::init at last.
   if (!await_ready(clock::now() + std::chrono::seconds(60)))
     refuse(ETIMEDOUT, "this program, executed again, does not come to procpool::init");
@@ -138,6 +144,8 @@ bool zygote_client::request_kill(std::uint32_t worker, std::uint32_t generation,
 }
 
 bool zygote_client::request_stop() noexcept { return send({request_kind::stop, 0, 0, 0}); }
+
+bool zygote_client::request_retire() noexcept { return send({request_kind::retire, 0, 0, 0}); }
 
 bool zygote_client::send(const request& r, std::span<const int> along) noexcept {
   return sys::send(socket_.get(), &r, sizeof r, MSG_DONTWAIT, along) == sizeof r;

@@ -18,13 +18,16 @@ namespace procpool::process {
 class zygote_client {
  public:
   /// Forks the zygote, whose workers run `child`. Throws std::system_error, nothing left behind,
-  /// when it cannot be made or cannot start.
+  /// when it cannot be made or cannot start. `meanwhile` is called here while it starts, once: a
+  /// zygote that has to be forked again has copies of what that made.
   explicit zygote_client(
-      const child_function& child, const preparation& prepare = [] {});
+      const child_function& child, const preparation& prepare = [] {},
+      const std::function<void()>& meanwhile = [] {});
   /// Executes the program again as the zygote (see program.h). There, descriptor first_descriptor
   /// is its socket, the next one a pidfd of this process, and then come copies of `descriptors`.
   /// Throws pool_broken, too: with the words by which it refuses to serve.
-  explicit zygote_client(std::span<const int> descriptors);
+  explicit zygote_client(
+      std::span<const int> descriptors, const std::function<void()>& meanwhile = [] {});
   zygote_client(const zygote_client&) = delete;
   zygote_client& operator=(const zygote_client&) = delete;
   /// Ends it with all its workers; in a copy of the process that made it, only closes descriptors.
@@ -38,12 +41,16 @@ class zygote_client {
   bool request_kill(std::uint32_t worker, std::uint32_t generation, int signal) noexcept;
   /// It kills its workers, reports what became of them as far as the socket has room, and leaves.
   bool request_stop() noexcept;
+  /// It leaves when its last worker has ended and it has reported that. Nothing is launched any
+  /// more.
+  bool request_retire() noexcept;
 
   /// The next report, when there is one. What a zygote reported before its death can still be read.
   std::optional<report> read() noexcept;
   /// The zygote has ended, or has said something a zygote does not say: read() what is left, then
   /// let it go. Its workers are dead or dying: the kernel kills each when the zygote ends.
   [[nodiscard]] bool dead() const noexcept;
+  [[nodiscard]] bool garbled() const noexcept { return garbled_; }
 
   /// Readable: there is something to read(). The zygote's death shows at pidfd(), always; here, not
   /// while another process holds a copy of its end.

@@ -81,6 +81,7 @@ class server {
   const child_function& child_;
   std::vector<forked> children_;  // forked and not reaped
   std::deque<report> unsent_;
+  bool retiring_ = false;
 };
 
 void server::start() {
@@ -110,6 +111,7 @@ void server::turn() {
   if (fds[2].revents != 0) reap();
   if ((fds[0].revents & POLLOUT) != 0 && !flush()) stop(EXIT_SUCCESS);
   if ((fds[0].revents & ~POLLOUT) != 0) receive();
+  if (retiring_ && children_.empty() && unsent_.empty()) stop(EXIT_SUCCESS);
 }
 
 void server::receive() {
@@ -131,6 +133,9 @@ void server::receive() {
         break;
       case request_kind::stop:
         stop(EXIT_SUCCESS);
+      case request_kind::retire:
+        retiring_ = true;
+        break;
     }
   }
 }
