@@ -7,6 +7,8 @@ import signal
 import subprocess
 import tempfile
 
+HUNG = "hung"
+
 
 def end(process):
     """It and what it has started; mpirun ends its workers when it is asked to."""
@@ -19,7 +21,7 @@ def end(process):
 
 def run(peer, quick):
     """What it printed, line by line, and how it failed, if it did."""
-    limit = 20 if quick else 120
+    limit = 20 if quick else 60
     # Files, not pipes: a worker that is left over may hold one end of a pipe for ever.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(peer.command + ["--quick"] * quick, stdin=subprocess.DEVNULL,
@@ -32,7 +34,7 @@ def run(peer, quick):
                 said = err.read().strip().splitlines() or ["nothing on stderr"]
                 problem = f"failed with status {process.returncode}: {said[-1]}"
         except subprocess.TimeoutExpired:
-            problem = f"hung: ended after {limit} s"
+            problem = f"{HUNG}: ended after {limit} s"
         finally:
             end(process)
         out.seek(0)
