@@ -50,6 +50,15 @@ TEST(burst, a_pause_ends_it_and_a_wait_is_none) {
   EXPECT_FALSE(b.begun()) << "nobody needs the time to know that it is over";
 }
 
+TEST(burst, waits_between_calls_do_not_keep_it_from_beginning) {
+  burst b;
+  for (int i = 0; i < 100; ++i) {
+    b.submitted(start);
+    b.waited(b.begun() ? start : clock::time_point::min());
+  }
+  EXPECT_TRUE(b.on(start));
+}
+
 class engine_burst : public engine_test {
  protected:
   /// Calls of one item, each answered when it has reached the worker.

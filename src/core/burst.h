@@ -30,7 +30,7 @@ class burst {
   void waited(clock::time_point now) noexcept {
     if (on(now))
       last_ = now;
-    else
+    else if (begun())
       calls_ = 0;
   }
   /// False: it is not on, whatever the time.
