@@ -576,6 +576,26 @@ TEST_F(engine_test, a_continuation_runs_on_the_pools_thread_and_cannot_wait_ther
   EXPECT_TRUE(eventually([&] { return late.load(); }));
 }
 
+TEST_F(engine_test, a_pool_that_its_callback_destroyed_ends_whoever_sees_its_workers_go) {
+  make(1, 1);
+  detail::inbox nothing_comes;
+  std::thread driver([&] { EXPECT_FALSE(wait(nothing_comes, 500ms)); });
+  ASSERT_TRUE(eventually([&] { return fake->waiting(); }));
+  auto call = submit(1, 1);
+  ASSERT_TRUE(eventually([&] { return fake->held(0) != 0; }));
+  std::atomic<bool> destroyed{false};
+  pool->then(*call, std::make_unique<on_ready>([&] {
+    pool->shut_down(false);
+    destroyed = true;
+  }));
+  fake->finish(0);
+  ASSERT_TRUE(eventually([&] { return destroyed.load(); }));
+  fake->die(0, 0, false, 0);
+  EXPECT_TRUE(eventually([&] { return pool.use_count() == 1; })) << "its thread still waits";
+  driver.join();
+  pool.reset();
+}
+
 TEST_F(engine_test, finished_calls_gather_in_a_box) {
   make(1, 1);
   detail::inbox box;

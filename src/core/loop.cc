@@ -39,7 +39,10 @@ bool engine::step(guard& l) {
     std::this_thread::yield();
     l.lock();
   }
-  if (backend_->gone() && reading_ == 0 && !gone_.ready()) make_ready(gone_);
+  if (backend_->gone() && reading_ == 0 && !gone_.ready()) {
+    make_ready(gone_);
+    if (orphaned_) call_background();  // it waits for this alone
+  }
   // Of calls that failed as a whole while a reply to them was read, this may be the last to know.
   if (std::any_of(deliveries.begin(), deliveries.end(),
                   [](const delivery& d) { return d.batch != nullptr; })) {
