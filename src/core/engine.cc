@@ -83,7 +83,7 @@ bool engine::wait_locked(guard& l, detail::completion& what, clock::time_point d
       leave(now);
     }
     access::waiting(what) = nullptr;
-    if (waiters_.back() == &me)
+    if (waiters_.back() == &me)  // as it is when one thread waits: 100 instructions fewer
       waiters_.pop_back();
     else
       std::erase(waiters_, &me);

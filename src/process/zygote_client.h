@@ -50,6 +50,7 @@ class zygote_client {
   /// The zygote has ended, or has said something a zygote does not say: read() what is left, then
   /// let it go. Its workers are dead or dying: the kernel kills each when the zygote ends.
   [[nodiscard]] bool dead() const noexcept;
+  /// The latter, without asking the system; it shows in read().
   [[nodiscard]] bool garbled() const noexcept { return garbled_; }
 
   /// Readable: there is something to read(). The zygote's death shows at pidfd(), always; here, not

@@ -64,8 +64,8 @@ class segment {
   void unmap() noexcept;
 
   base::fd memory_;
-  std::vector<std::span<std::byte>> mapped_;
-  std::byte* base_ = nullptr;  // header and parcels
+  std::vector<std::span<std::byte>> mapped_;  // what is to be unmapped
+  std::byte* base_ = nullptr;                 // where the first begins: header and parcels
   header* head_ = nullptr;
   std::size_t parcels_size_ = 0;
   std::size_t window_size_ = 0;
