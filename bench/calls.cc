@@ -62,8 +62,20 @@ void apply_on(benchmark::State& state, int cpu, std::chrono::milliseconds pause)
 }
 void apply_asleep_on_two_cpus(benchmark::State& state) { apply_on(state, 1, long_enough); }
 void apply_asleep_on_one_cpu(benchmark::State& state) { apply_on(state, 0, long_enough); }
-/// One call after the other, and nobody spins: each side sleeps while the other has the CPU.
+/// One call after the other: each side has to leave the CPU to the other.
 void apply_in_turn_on_one_cpu(benchmark::State& state) { apply_on(state, 0, 0ms); }
+
+/// Where it runs there is always somebody else who wants to run, too.
+class busy_cpu {
+  bench::on_cpu here_{0};
+  bench::partner other_{[] {
+    for (std::uint64_t x = 0;; ++x) benchmark::DoNotOptimize(x);
+  }};
+};
+void apply_beside_a_computation(benchmark::State& state) {
+  const busy_cpu all;
+  apply_on(state, 0, 0ms);
+}
 
 void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
                std::chrono::nanoseconds spin, int cpu = -1) {
@@ -91,6 +103,10 @@ void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, long_
 void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, long_enough, 0us, 1); }
 void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, long_enough, 0us, 0); }
 void ping_pong_in_turn_on_one_cpu(benchmark::State& state) { ping_pong(state, 0ms, 0us, 0); }
+void ping_pong_beside_a_computation(benchmark::State& state) {
+  const busy_cpu all;
+  ping_pong(state, 0ms, 0us, 0);
+}
 
 void apply_async(benchmark::State& state) {
   procpool::pool pool;
@@ -158,6 +174,8 @@ BENCHMARK(apply_asleep_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(ping_pong_in_turn_on_one_cpu)->UseManualTime();
+BENCHMARK(apply_beside_a_computation)->UseManualTime();
+BENCHMARK(ping_pong_beside_a_computation)->UseManualTime();
 BENCHMARK(apply_async)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(ring_of_tasks)->UseRealTime()->Unit(benchmark::kMillisecond);
 
@@ -181,6 +199,9 @@ const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply
                               "ping_pong_on_one_cpu", "futex ping-pong, the same"});
 const bench::compare in_turn({"apply, in turn on one CPU, p50", p50, "apply_in_turn_on_one_cpu",
                               "ping_pong_in_turn_on_one_cpu", "futex ping-pong, the same"});
+const bench::compare beside({"apply, beside a computation on one CPU, mean", time,
+                             "apply_beside_a_computation", "ping_pong_beside_a_computation",
+                             "futex ping-pong, the same"});
 const bench::compare many({"apply_async, 10,000 and get", tasks_per_second, "apply_async",
                            "ring_of_tasks", "a ring of slots, one process"});
 

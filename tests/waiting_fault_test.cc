@@ -2,6 +2,8 @@
 // What waiting for a result takes, counted in system calls.
 #include <gtest/gtest.h>
 
+#include <sched.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -40,6 +42,43 @@ TEST_P(waiting, for_one_call_after_the_other_changes_no_set) {
     return made("epoll_wait") - sleeps >= 20;
   })) << "it does not sleep";
   EXPECT_EQ(made("epoll_ctl") - changes, 0u);
+}
+
+/// While it lives this thread, and every process that it starts, run on the CPU it is on now.
+class on_one_cpu {
+ public:
+  on_one_cpu() {
+    ::sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    ::sched_setaffinity(0, sizeof one, &one);
+  }
+  on_one_cpu(const on_one_cpu&) = delete;
+  on_one_cpu& operator=(const on_one_cpu&) = delete;
+  ~on_one_cpu() { ::sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_;
+};
+
+int quick(int x) { return x; }
+
+// Each gives the CPU to the other instead. All processes' calls are counted. A new pool each time:
+// where a third process computes on that CPU, giving it away is soon left out for a while.
+TEST_P(waiting, on_the_cpu_of_the_worker_neither_sleeps_nor_wakes) {
+  const on_one_cpu all;
+  const auto slept = [] { return made("epoll_wait") + made("futex_wait") + made("futex_wake"); };
+  const auto one_call_without = [&] {
+    pool p(with(1));
+    for (int i = 0; i < 100; ++i) {
+      const auto before = slept();
+      EXPECT_EQ(p.apply(quick, i), i);
+      if (slept() == before) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(eventually(one_call_without, std::chrono::minutes(1))) << "one of them sleeps";
 }
 
 }  // namespace

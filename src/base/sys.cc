@@ -357,6 +357,11 @@ int get_membarriers() noexcept {
 
 int getcpu() noexcept { return ::sched_getcpu(); }
 
+int sched_yield() noexcept {
+  PROCPOOL_FAIL(sched_yield, -1);
+  return ::sched_yield();
+}
+
 int sched_getaffinity(pid_t pid, std::size_t size, cpu_set_t* set) noexcept {
   PROCPOOL_FAIL(sched_getaffinity, -1);
   return ::sched_getaffinity(pid, size, set);

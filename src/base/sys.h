@@ -136,6 +136,8 @@ int get_membarriers() noexcept;
 
 /// The CPU this thread runs on, or -1.
 int getcpu() noexcept;
+/// To the end of the queue for this CPU.
+int sched_yield() noexcept;
 int sched_getaffinity(pid_t pid, std::size_t size, cpu_set_t* set) noexcept;
 
 // ---- futex, across processes --------------------------------------------------------------------

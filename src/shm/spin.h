@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Whether to look again before sleeping. A reply seen while spinning comes back in 0.4 µs, one
-// slept for in 45; but spinning against a peer on the same CPU only keeps it from running, so the
-// caller says whether the peer runs elsewhere, and spinning that did not pay lately is given up
-// step by step.
+// slept for in 45; but spinning against a peer on the same CPU only keeps it from running. So the
+// caller says whether the peer runs elsewhere. If it does not it is given this CPU, once: then
+// neither side sleeps, nor has to be woken. Either is left out for a while when it did not pay.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+
+#include "base/sys.h"
 
 namespace procpool::shm {
 
@@ -27,9 +29,8 @@ class spinner {
   /// another CPU than this thread.
   template <class Ready, class Elsewhere>
   bool spin(Ready&& ready, Elsewhere&& elsewhere) {
-    using clock = std::chrono::steady_clock;
     if (ready()) return true;
-    if (!elsewhere()) return false;
+    if (!elsewhere()) return give_way(ready);
     if (budget_ < least && ++skipped_ % retry_every != 0) return false;
     auto limit = budget_ < least ? most_ : budget_;
     auto end = clock::now() + limit;
@@ -48,11 +49,28 @@ class spinner {
   }
 
  private:
+  using clock = std::chrono::steady_clock;
+
+  // A third process that computes on this CPU has it for some milliseconds then, which nobody who
+  // sleeps would have to wait for when he is woken. That shall cost a hundredth of the time.
+  template <class Ready>
+  bool give_way(Ready&& ready) {
+    const auto start = clock::now();
+    if (start < not_before_) return false;
+    sys::sched_yield();
+    const bool is_ready = ready();
+    const auto took = clock::now() - start;
+    if (!is_ready || took > late) not_before_ = start + 100 * took;
+    return is_ready;
+  }
+
+  static constexpr std::chrono::microseconds late{500};
   static constexpr std::chrono::nanoseconds least{2'000};
   static constexpr std::uint32_t retry_every = 16;
   std::chrono::nanoseconds most_;
   std::chrono::nanoseconds budget_;
   std::uint32_t skipped_ = 0;
+  clock::time_point not_before_{};  // gives way
 };
 
 }  // namespace procpool::shm
