@@ -35,7 +35,7 @@ engine::~engine() {
   while (spent_ != nullptr) delete std::exchange(spent_, spent_->next);
 }
 
-void engine::guard::unlock() {
+void engine::guard::end_settled() {
   std::shared_ptr<detail::batch> gone = std::move(owner_.settled_);
   unique_lock::unlock();
   access::end_chain(std::move(gone));

@@ -127,9 +127,15 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
     ~guard() {
       if (owns_lock()) unlock();
     }
-    void unlock();
+    void unlock() {
+      if (owner_.settled_)
+        end_settled();
+      else
+        unique_lock::unlock();
+    }
 
    private:
+    void end_settled();
     const engine& owner_;
   };
   enum class state { running, closed, terminated, broken };
@@ -449,7 +455,8 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   std::vector<call_record> calls_;  // by call_id
   std::vector<parcel*> parcels_;    // by task_id, of all that there is room for
   parcel* spent_ = nullptr;         // see leave_parcel
-  intake spare_;                    // a step's within a step has room of its own
+  intake kept_;                     // a step's within a step has room of its own
+  bool kept_in_use_ = false;
   publications publications_;
   id_source ids_;
   std::vector<grave> graves_;           // by worker

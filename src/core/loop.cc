@@ -25,7 +25,8 @@ std::exception_ptr why(const broken& b) noexcept try {
 // ---- one step -----------------------------------------------------------------------------------
 
 bool engine::step(guard& l) {
-  intake taken = std::exchange(spare_, {});
+  intake own;
+  intake& taken = std::exchange(kept_in_use_, true) ? own : kept_;
   std::vector<delivery>& deliveries = taken.deliveries;
   bool happened = true;
   try {
@@ -50,9 +51,12 @@ bool engine::step(guard& l) {
     deliveries.clear();
     l.lock();
   }
-  taken.events.clear();
-  deliveries.clear();
-  if (taken.events.capacity() <= intake::most_kept) spare_ = std::move(taken);
+  if (&taken == &kept_) {
+    taken.events.clear();
+    deliveries.clear();
+    if (taken.events.capacity() > intake::most_kept) taken = intake{};
+    kept_in_use_ = false;
+  }
   return happened;
 }
 
@@ -247,15 +251,22 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
     ledger_.retried();
     error = nullptr;
   }
-  delivery d;
-  const std::uint32_t from = std::min(told_of(r.task), done);
+  call_record& c = calls_[t.call];
+  const bool together = c.together();
+  const std::uint32_t from = together ? std::min(told_of(r.task), done) : 0;
   const std::uint32_t failed = error ? 1 : 0;
-  if (calls_[t.call].together()) d.members.reserve(done + failed - from);
-  // From here on nothing fails: until then the items are the task's, now they are the delivery's.
-  if (calls_[t.call].together()) take_members(r.task, from, done + failed - from, d.members);
+  std::vector<std::shared_ptr<detail::batch>> members;
+  if (together) members.reserve(done + failed - from);
+  // From here on nothing fails, `out` has room: until then the items are the task's, now they are
+  // the delivery's.
+  delivery& d = out.emplace_back();
+  if (together) {
+    take_members(r.task, from, done + failed - from, members);
+    d.members = std::move(members);
+  }
   d.call = t.call;
-  d.batch = calls_[t.call].batch;
-  d.dropped = calls_[t.call].dropped;
+  d.batch = c.batch;
+  d.dropped = c.dropped;
   d.reply = {t.first, r.count, done, from, r.bytes, r.nanoseconds, r.pid, r.blocks};
   d.worker = r.worker;
   d.ticket = r.ticket;
@@ -267,8 +278,7 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
   ++graves_[r.worker].readers;
   ++reading_;
   forget(r.task);
-  out.push_back(std::move(d));
-  if (calls_[t.call].together()) settle(t.call);  // its members may all be on their way
+  if (together) settle(t.call);  // its members may all be on their way
 }
 
 void engine::tell_members(delivery& d) noexcept {

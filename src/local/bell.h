@@ -25,6 +25,11 @@ namespace procpool::local {
 
 using clock = std::chrono::steady_clock;
 
+/// Resets the flag; true: it was set. Mostly it was not, and an exchange costs ten times a load.
+inline bool take(std::atomic<bool>& flag) noexcept {
+  return flag.load(std::memory_order_relaxed) && flag.exchange(false, std::memory_order_relaxed);
+}
+
 class bell {
  public:
   /// Throws std::system_error, as do the next two.
@@ -71,7 +76,7 @@ class bell {
   /// True once after a control descriptor was seen ready; and now and then, for a thread that never
   /// sleeps sees none.
   [[nodiscard]] bool control_due() noexcept {
-    return control_.exchange(false, std::memory_order_relaxed) || ++polls_ % 256 == 0;
+    return take(control_) || ++polls_ % 256 == 0;
   }
   /// A control descriptor that stays ready for ever is no longer watched.
   void forget(int control) noexcept;

@@ -308,7 +308,7 @@ void local_backend::poll(std::vector<core::event>& to) {
   if (supervisor_->next_deadline() != clock::time_point::max()) supervisor_->tick(clock::now());
   busy_.each([&](std::uint32_t w) { poll_worker(w, to); });
   // Also while others answer so fast that nobody ever has to wait.
-  if (slept_.exchange(false, std::memory_order_relaxed) || ++polls_ % 64 == 0) poll_parts(to);
+  if (take(slept_) || ++polls_ % 64 == 0) poll_parts(to);
   if (auto why = supervisor_->take_broken()) to.emplace_back(std::move(*why));
 }
 
