@@ -4,55 +4,64 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <thread>
-
-#include "process_census.h"
 
 namespace procpool::shm {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto here = [] { return false; };
-
-class giving_way : public ::testing::Test {
+class giving_way_to_a_peer : public ::testing::Test {
  protected:
-  /// How often it looks: once when it sleeps at once, twice when it gives the CPU away first.
-  int looks(bool comes, std::chrono::milliseconds after) {
-    int n = 0;
-    spinner_.spin(
-        [&] {
-          if (++n == 1) return false;
-          std::this_thread::sleep_for(after);
-          return comes;
-        },
-        here);
-    return n;
+  void gives_way(std::chrono::nanoseconds for_so_long, bool came) {
+    const auto from = now_;
+    now_ += for_so_long;
+    decided_.gave_way(from, now_, came);
   }
+  bool pays_after(std::chrono::nanoseconds so_long) { return decided_.pays(now_ += so_long); }
 
  private:
-  spinner spinner_{100us};
+  giving_way::clock::time_point now_{1h};
+  giving_way decided_;
 };
 
-TEST_F(giving_way, goes_on_while_the_answer_comes) {
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(looks(true, 0ms), 2);
+TEST_F(giving_way_to_a_peer, pays_until_it_is_known_not_to) { EXPECT_TRUE(pays_after(0ns)); }
+
+TEST_F(giving_way_to_a_peer, pays_while_answers_come) {
+  for (int i = 0; i < 1000; ++i) {
+    gives_way(200us, true);
+    EXPECT_TRUE(pays_after(0ns));
+  }
 }
 
-TEST_F(giving_way, is_left_out_after_it_was_in_vain) {
-  EXPECT_EQ(looks(false, 100ms), 2);
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(looks(true, 0ms), 1);
+TEST_F(giving_way_to_a_peer, costs_no_more_than_a_hundredth_when_nothing_comes) {
+  gives_way(1us, false);
+  EXPECT_FALSE(pays_after(98us));
+  EXPECT_TRUE(pays_after(1us));
 }
 
-TEST_F(giving_way, is_left_out_after_another_process_kept_the_cpu_for_long) {
-  EXPECT_EQ(looks(true, 100ms), 2);
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(looks(true, 0ms), 1);
+TEST_F(giving_way_to_a_peer, costs_no_more_than_a_hundredth_when_another_has_the_cpu_for_long) {
+  gives_way(4ms, true);
+  EXPECT_FALSE(pays_after(395ms));
+  EXPECT_TRUE(pays_after(1ms));
+  gives_way(4ms, true);
+  EXPECT_FALSE(pays_after(395ms));
 }
 
-TEST_F(giving_way, is_tried_again_when_that_costs_a_hundredth) {
-  EXPECT_EQ(looks(false, 1ms), 2);
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_TRUE(testing::eventually([&] { return looks(true, 0ms) == 2; }));
-  EXPECT_GE(std::chrono::steady_clock::now() - start, 50ms);
+TEST(spinner, looks_again_when_it_has_given_way) {
+  int looks = 0;
+  EXPECT_TRUE(spinner(100us).spin([&] { return ++looks == 2; }, [] { return false; }));
+}
+
+TEST(spinner, has_not_more_than_one_look_after_giving_way_in_vain) {
+  spinner s(100us);
+  int looks = 0;
+  EXPECT_FALSE(s.spin([&] { return ++looks == 3; }, [] { return false; }));
+  EXPECT_EQ(looks, 2);
+}
+
+TEST(spinner, spins_for_a_peer_on_another_cpu) {
+  int looks = 0;
+  EXPECT_TRUE(spinner(1h).spin([&] { return ++looks == 1000; }, [] { return true; }));
 }
 
 }  // namespace

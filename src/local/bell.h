@@ -75,9 +75,7 @@ class bell {
 
   /// True once after a control descriptor was seen ready; and now and then, for a thread that never
   /// sleeps sees none.
-  [[nodiscard]] bool control_due() noexcept {
-    return take(control_) || ++polls_ % 256 == 0;
-  }
+  [[nodiscard]] bool control_due() noexcept { return take(control_) || ++polls_ % 256 == 0; }
   /// A control descriptor that stays ready for ever is no longer watched.
   void forget(int control) noexcept;
 

@@ -336,6 +336,8 @@ void worker_half::wait_for_task() {
     return published(word, at_) && window_.gate.load(std::memory_order_acquire) == 0;
   };
   while (!ready()) {
+    if (window_.gate.load(std::memory_order_relaxed) != 0)
+      PROCPOOL_STEP("worker: waits behind the gate");
     std::uint32_t cpu = this_cpu();
     note(window_.cpu, cpu);
     if (spinner_.spin(ready, [&] { return head_.cpu.load(std::memory_order_relaxed) != cpu; }))
@@ -344,8 +346,6 @@ void worker_half::wait_for_task() {
     window_.asleep.store(1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     PROCPOOL_STEP("worker: about to sleep");
-    if (window_.gate.load(std::memory_order_relaxed) != 0)
-      PROCPOOL_STEP("worker: waits behind the gate");
     results_->tidy();
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");

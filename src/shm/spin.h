@@ -20,6 +20,24 @@ inline void relax() noexcept {
 #endif
 }
 
+/// Whether to let the peer have this CPU. A third process that computes here has it for some
+/// milliseconds then, which nobody who sleeps would have to wait for when he is woken: what giving
+/// way in vain takes shall be a hundredth of the time.
+class giving_way {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  [[nodiscard]] bool pays(clock::time_point now) const noexcept { return now >= not_before_; }
+  /// How it went: from, until, and whether what was waited for had come.
+  void gave_way(clock::time_point from, clock::time_point until, bool came) noexcept {
+    if (!came || until - from > late) not_before_ = from + 100 * (until - from);
+  }
+
+ private:
+  static constexpr std::chrono::microseconds late{500};
+  clock::time_point not_before_{};
+};
+
 class spinner {
  public:
   /// `most`: how long it spins at most.
@@ -51,26 +69,22 @@ class spinner {
  private:
   using clock = std::chrono::steady_clock;
 
-  // A third process that computes on this CPU has it for some milliseconds then, which nobody who
-  // sleeps would have to wait for when he is woken. That shall cost a hundredth of the time.
   template <class Ready>
   bool give_way(Ready&& ready) {
-    const auto start = clock::now();
-    if (start < not_before_) return false;
+    const auto from = clock::now();
+    if (!giving_way_.pays(from)) return false;
     sys::sched_yield();
-    const bool is_ready = ready();
-    const auto took = clock::now() - start;
-    if (!is_ready || took > late) not_before_ = start + 100 * took;
-    return is_ready;
+    const bool came = ready();
+    giving_way_.gave_way(from, clock::now(), came);
+    return came;
   }
 
-  static constexpr std::chrono::microseconds late{500};
   static constexpr std::chrono::nanoseconds least{2'000};
   static constexpr std::uint32_t retry_every = 16;
   std::chrono::nanoseconds most_;
   std::chrono::nanoseconds budget_;
   std::uint32_t skipped_ = 0;
-  clock::time_point not_before_{};  // gives way
+  giving_way giving_way_;
 };
 
 }  // namespace procpool::shm
