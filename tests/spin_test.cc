@@ -59,6 +59,12 @@ TEST(spinner, has_not_more_than_one_look_after_giving_way_in_vain) {
   EXPECT_EQ(looks, 2);
 }
 
+TEST(spinner, does_not_give_way_when_there_is_something_to_do_soon) {
+  int looks = 0;
+  EXPECT_FALSE(spinner(100us).spin([&] { return ++looks == 2; }, [] { return false; }, 5ms));
+  EXPECT_EQ(looks, 1);
+}
+
 TEST(spinner, spins_for_a_peer_on_another_cpu) {
   int looks = 0;
   EXPECT_TRUE(spinner(1h).spin([&] { return ++looks == 1000; }, [] { return true; }));

@@ -60,8 +60,9 @@ class bell {
   template <class Ready, class PartReady, class Elsewhere>
   void wait(clock::time_point deadline, Ready&& ready, PartReady&& part_ready,
             Elsewhere&& elsewhere) noexcept {
-    const bool waits = deadline == clock::time_point::max() || deadline > clock::now();
-    if (waits && spinner_.spin(ready, elsewhere)) return;
+    const bool endless = deadline == clock::time_point::max();
+    const auto left = endless ? clock::duration::max() : deadline - clock::now();
+    if (left > clock::duration::zero() && spinner_.spin(ready, elsewhere, left)) return;
     if (in_background_.exchange(false)) leave_background();
     arm();
     if (!part_ready() && !ready()) sleep(all_.get(), deadline);

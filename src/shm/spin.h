@@ -44,11 +44,13 @@ class spinner {
   explicit spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most) {}
 
   /// True as soon as ready() is; false when it is time to sleep. elsewhere(): the peer runs on
-  /// another CPU than this thread.
+  /// another CPU than this thread. `left`: until the caller will have something else to do; who
+  /// has given way may come back later than that.
   template <class Ready, class Elsewhere>
-  bool spin(Ready&& ready, Elsewhere&& elsewhere) {
+  bool spin(Ready&& ready, Elsewhere&& elsewhere,
+            std::chrono::nanoseconds left = std::chrono::nanoseconds::max()) {
     if (ready()) return true;
-    if (!elsewhere()) return give_way(ready);
+    if (!elsewhere()) return left > turn && give_way(ready);
     if (budget_ < least && ++skipped_ % retry_every != 0) return false;
     auto limit = budget_ < least ? most_ : budget_;
     auto end = clock::now() + limit;
@@ -79,6 +81,8 @@ class spinner {
     return came;
   }
 
+  // So long others may have the CPU that is given to them.
+  static constexpr std::chrono::milliseconds turn{20};
   static constexpr std::chrono::nanoseconds least{2'000};
   static constexpr std::uint32_t retry_every = 16;
   std::chrono::nanoseconds most_;
