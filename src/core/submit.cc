@@ -31,7 +31,7 @@ call_id engine::open_record(const detail::entry_point& entry, bool one_turn) {
   if (const std::size_t numbers = scheduler_.make_room_for_call(); calls_.size() < numbers)
     calls_.resize(numbers);
   const call_id id = scheduler_.open(profile, one_turn);
-  calls_[id].entry = &entry;  // as new otherwise: so are those that are closed left
+  calls_[id].entry = &entry;  // the rest is as new: whoever closes a call leaves it so
   ++open_calls_;
   return id;
 }

@@ -3,7 +3,6 @@
 
 #include <sys/eventfd.h>
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -81,17 +80,16 @@ void bell::attend(bool woken) noexcept {
   if (woken) sleep(all_.get(), clock::time_point::min());
 }
 
+clock::duration bell::left_until(clock::time_point deadline) noexcept {
+  if (deadline == clock::time_point::max()) return clock::duration::max();
+  const auto now = clock::now();
+  return deadline > now ? deadline - now : clock::duration::zero();
+}
+
 bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
-  timespec timeout{};
-  bool endless = deadline == clock::time_point::max();
-  if (!endless) {
-    auto left =
-        std::chrono::nanoseconds(deadline == clock::time_point::min()
-                                     ? clock::duration::zero()
-                                     : std::max(clock::duration::zero(), deadline - clock::now()));
-    timeout.tv_sec = left.count() / 1'000'000'000;
-    timeout.tv_nsec = left.count() % 1'000'000'000;
-  }
+  const auto left = std::chrono::nanoseconds(left_until(deadline)).count();
+  const bool endless = deadline == clock::time_point::max();
+  const timespec timeout{left / 1'000'000'000, left % 1'000'000'000};
   std::array<epoll_event, 64> events;
   int n = sys::epoll_wait(epoll, events.data(), static_cast<int>(events.size()),
                           endless ? nullptr : &timeout);

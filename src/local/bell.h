@@ -60,9 +60,8 @@ class bell {
   template <class Ready, class PartReady, class Elsewhere>
   void wait(clock::time_point deadline, Ready&& ready, PartReady&& part_ready,
             Elsewhere&& elsewhere) noexcept {
-    const bool endless = deadline == clock::time_point::max();
-    const auto left = endless ? clock::duration::max() : deadline - clock::now();
-    if (left > clock::duration::zero() && spinner_.spin(ready, elsewhere, left)) return;
+    const auto left = left_until(deadline);
+    if (left != clock::duration::zero() && spinner_.spin(ready, elsewhere, left)) return;
     if (in_background_.exchange(false)) leave_background();
     arm();
     if (!part_ready() && !ready()) sleep(all_.get(), deadline);
@@ -81,6 +80,8 @@ class bell {
   void forget(int control) noexcept;
 
  private:
+  /// Not less than zero; max: the deadline is max, which is none.
+  static clock::duration left_until(clock::time_point deadline) noexcept;
   void arm() noexcept;
   void disarm() noexcept;
   /// True: something happened that is no interrupt.
