@@ -251,7 +251,7 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
     ledger_.retried();
     error = nullptr;
   }
-  call_record& c = calls_[t.call];
+  const call_record& c = calls_[t.call];
   const bool together = c.together();
   const std::uint32_t from = together ? std::min(told_of(r.task), done) : 0;
   const std::uint32_t failed = error ? 1 : 0;
@@ -259,11 +259,9 @@ void engine::divide(const task_reply& r, std::uint32_t done, std::exception_ptr 
   if (together) members.reserve(done + failed - from);
   // From here on nothing fails, `out` has room: until then the items are the task's, now they are
   // the delivery's.
+  if (together) take_members(r.task, from, done + failed - from, members);
   delivery& d = out.emplace_back();
-  if (together) {
-    take_members(r.task, from, done + failed - from, members);
-    d.members = std::move(members);
-  }
+  d.members = std::move(members);
   d.call = t.call;
   d.batch = c.batch;
   d.dropped = c.dropped;
