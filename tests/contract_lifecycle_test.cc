@@ -17,6 +17,7 @@
 #include "procpool/procpool.h"
 #include "support/board.h"
 #include "support/methods.h"
+#include "support/one_cpu.h"
 #include "support/tasks.h"
 
 namespace {
@@ -87,10 +88,8 @@ TEST_P(options, an_environment_variable_says_how_many_by_default) {
 
 TEST_P(options, the_affinity_of_this_process_counts) {
   EXPECT_TRUE(in_a_child([] {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(::sched_getcpu(), &one);
-    return ::sched_setaffinity(0, sizeof one, &one) == 0 && pool(with(0)).processes() == 1;
+    const on_one_cpu here;
+    return pool(with(0)).processes() == 1;
   }));
 }
 

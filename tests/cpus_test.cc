@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
-#include <thread>
+#include "support/one_cpu.h"
 
 namespace procpool::base {
 namespace {
@@ -39,17 +39,8 @@ TEST(usable_cpus, is_at_least_one_and_no_more_than_the_affinity_mask) {
 }
 
 TEST(usable_cpus, follows_the_mask) {
-  int seen = 0;
-  std::thread([&] {
-    cpu_set_t all;
-    ::sched_getaffinity(0, sizeof all, &all);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    for (int c = 0; c < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++c)
-      if (CPU_ISSET(c, &all)) CPU_SET(c, &one);
-    if (::sched_setaffinity(0, sizeof one, &one) == 0) seen = usable_cpus();
-  }).join();
-  EXPECT_EQ(seen, 1);
+  const testing::on_one_cpu here;
+  EXPECT_EQ(usable_cpus(), 1);
 }
 
 }  // namespace

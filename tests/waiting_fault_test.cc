@@ -2,8 +2,6 @@
 // What waiting for a result takes, counted in system calls.
 #include <gtest/gtest.h>
 
-#include <sched.h>
-
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -11,6 +9,7 @@
 
 #include "procpool/procpool.h"
 #include "support/fault_test.h"
+#include "support/one_cpu.h"
 
 namespace procpool::testing {
 namespace {
@@ -43,24 +42,6 @@ TEST_P(waiting, for_one_call_after_the_other_changes_no_set) {
   })) << "it does not sleep";
   EXPECT_EQ(made("epoll_ctl") - changes, 0u);
 }
-
-/// While it lives this thread, and every process that it starts, run on the CPU it is on now.
-class on_one_cpu {
- public:
-  on_one_cpu() {
-    ::sched_getaffinity(0, sizeof before_, &before_);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(::sched_getcpu(), &one);
-    ::sched_setaffinity(0, sizeof one, &one);
-  }
-  on_one_cpu(const on_one_cpu&) = delete;
-  on_one_cpu& operator=(const on_one_cpu&) = delete;
-  ~on_one_cpu() { ::sched_setaffinity(0, sizeof before_, &before_); }
-
- private:
-  cpu_set_t before_;
-};
 
 int quick(int x) { return x; }
 
