@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -162,6 +163,10 @@ class fake_backend final : public backend {
     failing_send_ = nth;
   }
 
+  /// Called under the engine's lock, by whoever has just sent something or looked whether to. Set
+  /// while no other thread is about.
+  std::function<void()> at_flush;
+
   /// Every recall from now on throws.
   void fail_recalls() {
     std::lock_guard hold(mutex_);
@@ -217,7 +222,9 @@ class fake_backend final : public backend {
     // One that has died without the engine's knowing leaves this, too.
     if (worker_lost* lost = loss_of(w)) leave_all(w, *lost, 0, false);
   }
-  void flush() override {}
+  void flush() override {
+    if (at_flush) at_flush();
+  }
   std::uint32_t recall(worker_id w, task_id task, std::uint32_t keep) override {
     std::lock_guard hold(mutex_);
     if (failing_recalls_) throw std::bad_alloc();
@@ -312,16 +319,18 @@ class fake_backend final : public backend {
     nudged_ = true;
     changed_.notify_all();
   }
-  bool wait_in_background(clock::time_point deadline) override {
+  woken_by wait_in_background(clock::time_point deadline) override {
     std::unique_lock hold(mutex_);
     in_background_ = true;
     background_deadline_ = deadline;
-    sleep(hold, deadline, [this] {
-      return (!attended_ && !events_.empty()) || std::exchange(interrupted_, false);
+    bool woken = false;
+    sleep(hold, deadline, [this, &woken] {
+      return woken = (!attended_ && !events_.empty()) || std::exchange(interrupted_, false);
     });
     changed_.wait(hold, [this] { return !background_held_; });
     in_background_ = false;
-    return !attended_ && !events_.empty();
+    if (!attended_ && !events_.empty()) return woken_by::news;
+    return woken ? woken_by::interrupt : woken_by::deadline;
   }
   void interrupt() noexcept override {
     std::lock_guard hold(mutex_);

@@ -89,7 +89,7 @@ class pool {
   /// (pool_options::max_pending). Among many such calls in quick succession some read what came
   /// back for others, here: do not hold a lock that decoding a result takes. And those of them that
   /// take no more than a few microseconds are sent up to 32 at a time: the last ones leave when
-  /// somebody waits for a result, or 100 µs after the last call.
+  /// somebody waits for a result, or 300 µs after the last call.
   template <class F, class... A>
   requires detail::callable_first<F>
   auto apply_async(F f, A&&... args) {

@@ -53,6 +53,13 @@ struct worker_process {
   stage at;
 };
 
+/// What ended a wait in the background.
+enum class woken_by {
+  deadline,
+  interrupt,
+  news  ///< there is something to poll
+};
+
 class backend {
  public:
   virtual ~backend() = default;
@@ -125,9 +132,9 @@ class backend {
   /// Waits for something to poll, or for nudge(); spins first when that pays. Only while attending.
   virtual void wait(clock::time_point deadline) = 0;
   virtual void nudge() noexcept = 0;
-  /// Waits for something to poll that nobody attends to, or for interrupt(). False: there is
-  /// nothing to poll, unless somebody left quietly.
-  virtual bool wait_in_background(clock::time_point deadline) = 0;
+  /// Waits for something to poll that nobody attends to, or for interrupt(). Without news
+  /// there is nothing to poll, unless somebody left quietly.
+  virtual woken_by wait_in_background(clock::time_point deadline) = 0;
   virtual void interrupt() noexcept = 0;
   /// The background thread was woken and finds that another thread attends.
   virtual void stand_by() = 0;

@@ -14,7 +14,7 @@ namespace procpool::core {
 class burst {
  public:
   /// Without a call or a wait for so long it is over.
-  static constexpr std::chrono::microseconds pause{100};
+  static constexpr std::chrono::microseconds pause{300};
 
   /// Whose turn it is to take in results comes round after so many calls.
   static constexpr std::uint32_t turn = 32;  // a power of two: calls_ may wrap

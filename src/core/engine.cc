@@ -143,18 +143,20 @@ void engine::take_a_turn(guard& l, clock::time_point now, std::uint32_t calls) {
 }
 
 // Whoever stops attending wakes one that waits, to attend in its place. When there is none, the
-// background thread must not sleep longer than the one did that left.
+// background thread must not sleep longer than the one did that left; nor need it wake before.
 void engine::hand_over() {
   if (driver_ != std::thread::id()) return;
   if (!waiters_.empty()) {
     waiters_.front()->woken.notify_one();
     return;
   }
-  sleeping_until_ = background_until_;
-  if (auto due = next_deadline(); due < sleeping_until_) {
-    sleeping_until_ = due;
+  const clock::time_point due = next_deadline();
+  const clock::time_point until = background_until_;
+  sleeping_until_ = std::min(due, until);
+  if (due < until)
     call_background();
-  }
+  else if (until != clock::time_point::min())
+    sleeping_until_ = background_until_ = due;
 }
 
 // Once, however long it takes to come.

@@ -449,8 +449,10 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   bool stop_ = false;
   bool orphaned_ = false;  // the pool was destroyed by a callback: the thread ends by itself
   clock::time_point sleeping_until_ = never;  // whoever waits for the backend
-  // The background thread; while it is awake, the least there is: it looks by itself.
-  clock::time_point background_until_ = clock::time_point::min();
+  // The background thread; while it is awake, the least there is: it looks by itself. It reads this
+  // without the lock, too, to see that it was put off: it never wants the lock in the middle of a
+  // burst, where whoever had to give it up would have to wake it, over and over again.
+  std::atomic<clock::time_point> background_until_ = clock::time_point::min();
   scheduler scheduler_;
   std::vector<call_record> calls_;  // by call_id
   std::vector<parcel*> parcels_;    // by task_id, of all that there is room for

@@ -60,7 +60,7 @@ class in_process_backend final : public backend {
   void leave(bool) override {}
   void wait(clock::time_point deadline) override;
   void nudge() noexcept override {}
-  bool wait_in_background(clock::time_point) override { return false; }
+  woken_by wait_in_background(clock::time_point) override { return woken_by::interrupt; }
   void interrupt() noexcept override {}
   void stand_by() override {}
   [[nodiscard]] clock::time_point next_deadline() const override {

@@ -126,11 +126,13 @@ void engine::drive(guard& l, const std::function<bool()>& done, clock::time_poin
 }
 
 clock::time_point engine::work_due() const {
-  return std::min({scheduler_.deadline(), backend_->next_deadline(), limits_due(), size_due_});
+  return std::min({backend_->next_deadline(), limits_due(), size_due_});
 }
 
+// Who left quietly takes back what idle workers could have when he returns; if he does not, that is
+// not much later than it would have been.
 clock::time_point engine::next_deadline() const {
-  return std::min(work_due(), quiet_ ? burst_.end() : never);
+  return std::min(work_due(), quiet_ ? burst_.end() : scheduler_.deadline());
 }
 
 void engine::take_in(event& e, std::vector<delivery>& out, clock::time_point now) {
@@ -523,7 +525,7 @@ bool engine::comes_back(clock::time_point now) const {
 void engine::background() {
   guard l(*this);
   auto over = [this] { return stop_ || (orphaned_ && gone_.ready()); };
-  bool called = true;
+  auto why = woken_by::news;
   while (!over() || callbacks_) {
     while (callbacks_) {
       auto next = std::move(callbacks_);
@@ -534,8 +536,8 @@ void engine::background() {
       l.lock();
     }
     if (driver_ != std::thread::id()) {
-      if (called) backend_->stand_by();
-    } else if (called || !comes_back(clock::now())) {
+      if (why == woken_by::news) backend_->stand_by();
+    } else if (why == woken_by::news || !comes_back(clock::now())) {
       attend(true);
       while (step(l)) {
       }
@@ -543,10 +545,17 @@ void engine::background() {
       hand_over();
     }
     if (callbacks_ || over()) continue;
-    auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
+    clock::time_point until = never;
+    if (driver_ == std::thread::id())
+      until = sleeping_until_ = next_deadline();
+    else if (burst_.begun() && burst_.on(clock::now()))
+      until = burst_.end();  // whoever attends leaves quietly, and would have to call it
     background_until_ = until;
     l.unlock();
-    called = backend_->wait_in_background(until);
+    do {
+      why = backend_->wait_in_background(until);
+      until = background_until_;
+    } while (why == woken_by::deadline && until > clock::now());
     l.lock();
     background_until_ = clock::time_point::min();
   }

@@ -86,7 +86,7 @@ clock::duration bell::left_until(clock::time_point deadline) noexcept {
   return deadline > now ? deadline - now : clock::duration::zero();
 }
 
-bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
+core::woken_by bell::sleep(int epoll, clock::time_point deadline) noexcept {
   const auto left = std::chrono::nanoseconds(left_until(deadline)).count();
   const bool endless = deadline == clock::time_point::max();
   const timespec timeout{left / 1'000'000'000, left % 1'000'000'000};
@@ -95,9 +95,11 @@ bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
                           endless ? nullptr : &timeout);
   // There may be more, of any kind.
   if (n == static_cast<int>(events.size())) control_.store(true, std::memory_order_relaxed);
-  bool woken = false;
+  if (n == 0) return core::woken_by::deadline;
+  auto woken = core::woken_by::interrupt;
   for (int i = 0; i < n; ++i) {
-    woken = woken || events[static_cast<std::size_t>(i)].data.u64 != from_interrupt;
+    if (events[static_cast<std::size_t>(i)].data.u64 != from_interrupt)
+      woken = core::woken_by::news;
     switch (events[static_cast<std::size_t>(i)].data.u64) {
       case from_control:
         control_.store(true, std::memory_order_relaxed);
@@ -115,7 +117,7 @@ bool bell::sleep(int epoll, clock::time_point deadline) noexcept {
   return woken;
 }
 
-bool bell::wait_in_background(clock::time_point deadline) noexcept {
+core::woken_by bell::wait_in_background(clock::time_point deadline) noexcept {
   return sleep(background_.get(), deadline);
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "core/backend.h"
 #include "shm/layout.h"
 #include "shm/spin.h"
 
@@ -67,8 +68,7 @@ class bell {
     if (!part_ready() && !ready()) sleep(all_.get(), deadline);
     disarm();
   }
-  /// False: for the deadline or an interrupt.
-  bool wait_in_background(clock::time_point deadline) noexcept;
+  core::woken_by wait_in_background(clock::time_point deadline) noexcept;
   void stand_by() noexcept;
   void nudge() noexcept;
   void interrupt() noexcept;
@@ -84,8 +84,7 @@ class bell {
   static clock::duration left_until(clock::time_point deadline) noexcept;
   void arm() noexcept;
   void disarm() noexcept;
-  /// True: something happened that is no interrupt.
-  bool sleep(int epoll, clock::time_point deadline) noexcept;
+  core::woken_by sleep(int epoll, clock::time_point deadline) noexcept;
   void join_background() noexcept;
   void leave_background() noexcept;
 

@@ -456,10 +456,10 @@ void local_backend::wait(clock::time_point deadline) {
       [this] { return elsewhere(); });
 }
 
-bool local_backend::wait_in_background(clock::time_point deadline) {
-  const bool called = bell_->wait_in_background(deadline);
+core::woken_by local_backend::wait_in_background(clock::time_point deadline) {
+  const core::woken_by why = bell_->wait_in_background(deadline);
   slept_.store(true, std::memory_order_relaxed);
-  return called;
+  return why;
 }
 
 clock::time_point local_backend::next_deadline() const { return supervisor_->next_deadline(); }

@@ -77,7 +77,7 @@ class local_backend final : public core::backend {
   void leave(bool quietly) override;
   void wait(clock::time_point deadline) override;
   void nudge() noexcept override { bell_->nudge(); }
-  bool wait_in_background(clock::time_point deadline) override;
+  core::woken_by wait_in_background(clock::time_point deadline) override;
   void interrupt() noexcept override { bell_->interrupt(); }
   void stand_by() override { bell_->stand_by(); }
   [[nodiscard]] clock::time_point next_deadline() const override;
