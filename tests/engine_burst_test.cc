@@ -33,16 +33,16 @@ TEST(burst, a_few_calls_are_none) {
 TEST(burst, slow_calls_are_none) {
   burst b;
   clock::time_point now = start;
-  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(b.submitted(now += burst::pause));
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(b.submitted(now += burst::usual_pause));
   EXPECT_FALSE(b.on(now));
 }
 
 TEST(burst, a_pause_ends_it_and_a_wait_is_none) {
   burst b;
   for (int i = 0; i < 100; ++i) b.submitted(start);
-  EXPECT_EQ(b.end(), start + burst::pause);
-  b.waited(start + burst::pause / 2);
-  EXPECT_TRUE(b.on(start + burst::pause));
+  EXPECT_EQ(b.end(), start + burst::usual_pause);
+  b.waited(start + burst::usual_pause / 2);
+  EXPECT_TRUE(b.on(start + burst::usual_pause));
   EXPECT_FALSE(b.on(b.end()));
   EXPECT_TRUE(b.begun());
   b.waited(b.end());
@@ -71,6 +71,11 @@ class engine_burst : public engine_test {
     options.one_chunk = true;
     pool->submit(made, entry, input, options);
     return made;
+  }
+  /// Until when the background thread sleeps; never, too, while it is awake.
+  clock::time_point asleep_until() {
+    const auto until = fake->background_deadline();
+    return until == clock::time_point::min() ? detail::engine::never : until;
   }
 };
 
@@ -141,69 +146,63 @@ TEST_F(engine_burst, the_background_thread_is_called_once_however_long_it_takes_
 // Whoever makes the calls takes it back, when it is his turn.
 TEST_F(engine_burst, the_background_thread_is_not_called_for_what_an_idle_worker_could_have) {
   asked.cpus = 1;
+  asked.burst_pause = 50ms;
   make(2, 2);
   fake->set_nanoseconds(10'000);
   std::vector<std::shared_ptr<recorder>> calls;
-  clock::time_point last;
-  /// The longest time between two.
   const auto make_calls = [&](std::size_t left_with_0) {
-    clock::duration longest{};
     for (int i = 0; i < 100; ++i) {
       calls.push_back(call(nullptr));
       while (fake->held(0) > left_with_0) fake->finish(0);
       while (fake->held(1) != 0) fake->finish(1);
-      longest = std::max(longest, clock::now() - std::exchange(last, clock::now()));
     }
-    return longest;
   };
-  /// False: there were pauses, and whoever makes calls leaves to the background thread what comes.
-  const auto round = [&] {
-    last = clock::now();
-    auto longest = make_calls(0);
-    const auto until = fake->background_deadline();
-    const bool put_off = until != clock::time_point::min() && until != detail::engine::never;
-    fake->hold_background(put_off);
+  for (int round = 0; round < 20; ++round) {
+    make_calls(0);
+    ASSERT_TRUE(eventually([&] { return asleep_until() != detail::engine::never; }));
+    fake->hold_background(true);
     const int before = fake->interrupts();
-    longest = std::max(longest, make_calls(1));
-    const int called = fake->interrupts() - before;
+    make_calls(1);
+    EXPECT_EQ(fake->interrupts(), before);
     fake->hold_background(false);
     for (const auto& c : calls) work_off(*c, {0, 1});
     calls.clear();
-    if (!put_off || longest >= burst::pause / 2) return false;
-    EXPECT_EQ(called, 0);
-    return true;
-  };
-  EXPECT_TRUE(eventually(round));
-  for (int i = 0; i < 50; ++i) round();
+  }
 }
 
 // Whoever is in the middle of a burst would have to wake it when he lets go of the lock.
 TEST_F(engine_burst, the_background_thread_is_put_off_without_the_lock) {
+  asked.burst_pause = 50ms;
   make(1, 1);
   const auto submitter = std::this_thread::get_id();
   std::vector<std::shared_ptr<recorder>> calls;
-  std::atomic<bool> locked{false};
-  bool put_off = false;
-  fake->at_flush = [&] {
-    if (!locked || std::this_thread::get_id() != submitter) return;
-    const auto at = fake->background_deadline();
-    const auto enough = clock::now() + 10 * burst::pause;
-    while (!put_off && clock::now() < enough) {
-      const auto then = fake->background_deadline();
-      put_off = at != clock::time_point::min() && at < then && then != detail::engine::never;
-    }
-  };
-  EXPECT_TRUE(eventually([&] {
-    for (int i = 0; i < 300; ++i) {
-      locked = i >= 100 && i % 50 == 0;
+  const auto make_calls = [&] {
+    for (int i = 0; i < 100; ++i) {
       calls.push_back(call(nullptr));
       if (fake->held(0) != 0) fake->finish(0);
     }
-    locked = false;
-    for (const auto& c : calls) work_off(*c, {0});
-    calls.clear();
-    return put_off;
-  }));
+  };
+  std::atomic<bool> last{false};
+  bool put_off = false;
+  fake->at_flush = [&] {
+    if (!last || std::this_thread::get_id() != submitter) return;
+    const auto first = asleep_until();
+    const auto enough = clock::now() + 2 * asked.burst_pause;
+    while (!put_off && clock::now() < enough) {
+      const auto now = asleep_until();
+      put_off = first < now && now != detail::engine::never;
+    }
+  };
+  make_calls();
+  ASSERT_TRUE(eventually([&] { return asleep_until() != detail::engine::never; }));
+  for (int i = 0; i < 100 && !put_off; ++i) {
+    make_calls();
+    last = true;
+    calls.push_back(call(nullptr));
+    last = false;
+  }
+  EXPECT_TRUE(put_off);
+  for (const auto& c : calls) work_off(*c, {0});
 }
 
 }  // namespace

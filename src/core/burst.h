@@ -13,15 +13,16 @@ namespace procpool::core {
 
 class burst {
  public:
+  static constexpr std::chrono::microseconds usual_pause{300};
   /// Without a call or a wait for so long it is over.
-  static constexpr std::chrono::microseconds pause{300};
+  explicit burst(std::chrono::microseconds pause = usual_pause) noexcept : pause_(pause) {}
 
   /// Whose turn it is to take in results comes round after so many calls.
   static constexpr std::uint32_t turn = 32;  // a power of two: calls_ may wrap
 
   /// Calls were made. True: their caller's turn.
   bool submitted(clock::time_point now, std::uint32_t calls = 1) noexcept {
-    if (now - last_ >= pause) calls_ = 0;
+    if (now - last_ >= pause_) calls_ = 0;
     last_ = now;
     calls_ += calls;
     return begun() && calls_ % turn < calls;
@@ -36,14 +37,15 @@ class burst {
   /// False: it is not on, whatever the time.
   [[nodiscard]] bool begun() const noexcept { return calls_ >= long_enough; }
   [[nodiscard]] bool on(clock::time_point now) const noexcept {
-    return begun() && now - last_ < pause;
+    return begun() && now - last_ < pause_;
   }
   /// When it will be over, unless it goes on.
-  [[nodiscard]] clock::time_point end() const noexcept { return last_ + pause; }
+  [[nodiscard]] clock::time_point end() const noexcept { return last_ + pause_; }
 
  private:
   static constexpr std::uint32_t long_enough = 32;
 
+  std::chrono::microseconds pause_;
   std::uint32_t calls_ = 0;
   clock::time_point last_{};
 };

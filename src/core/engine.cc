@@ -24,7 +24,8 @@ engine::engine(std::unique_ptr<backend> b, engine_options options)
       target_(most_),
       stops_(backend_->workers()),
       ledger_(backend_->workers()),
-      look_at_(backend_->workers(), never) {}
+      look_at_(backend_->workers(), never),
+      burst_(options_.burst_pause) {}
 
 // A task that was taken back whole stands in a worker's ring until that worker passes it: the last
 // ones are never answered when the workers leave first.

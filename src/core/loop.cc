@@ -545,11 +545,7 @@ void engine::background() {
       hand_over();
     }
     if (callbacks_ || over()) continue;
-    clock::time_point until = never;
-    if (driver_ == std::thread::id())
-      until = sleeping_until_ = next_deadline();
-    else if (burst_.begun() && burst_.on(clock::now()))
-      until = burst_.end();  // whoever attends leaves quietly, and would have to call it
+    auto until = driver_ == std::thread::id() ? sleeping_until_ = next_deadline() : never;
     background_until_ = until;
     l.unlock();
     do {
