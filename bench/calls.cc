@@ -22,16 +22,29 @@ constexpr int tasks = 10'000;
 
 int increment(int x) { return x + 1; }
 
-/// Both sides are asleep at the start of a call that so long a pause precedes: nobody spins for 2
-/// ms.
-constexpr auto long_enough = 2ms;
+/// What the caller does before each call, which is not timed. After either of the last two nobody
+/// spins any more; after work the caller's code and data are still in its caches.
+enum class before { nothing, sleep, work };
 
-/// The calls are timed, the pauses before them are not.
+void pass(before what) {
+  const auto start = bench::clock::now();
+  switch (what) {
+    case before::nothing:
+      break;
+    case before::sleep:
+      std::this_thread::sleep_for(2ms);
+      break;
+    case before::work:
+      while (bench::clock::now() - start < 300us) continue;
+      break;
+  }
+}
+
 template <class Call>
-void each_timed(benchmark::State& state, std::chrono::milliseconds pause, Call call) {
+void each_timed(benchmark::State& state, before what, Call call) {
   bench::samples times;
   for (auto _ : state) {
-    if (pause.count() != 0) std::this_thread::sleep_for(pause);
+    pass(what);
     const auto start = bench::clock::now();
     call();
     const auto took = bench::clock::now() - start;
@@ -41,29 +54,31 @@ void each_timed(benchmark::State& state, std::chrono::milliseconds pause, Call c
   bench::say_quantiles(state, times);
 }
 
-void apply(benchmark::State& state, std::chrono::milliseconds pause) {
+void apply(benchmark::State& state, before what) {
   procpool::pool pool(2);
   int x = 0;
   for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
-  each_timed(state, pause, [&] { x = pool.apply(increment, x); });
+  each_timed(state, what, [&] { x = pool.apply(increment, x); });
 }
-void apply_awake(benchmark::State& state) { apply(state, 0ms); }
-void apply_asleep(benchmark::State& state) { apply(state, long_enough); }
+void apply_awake(benchmark::State& state) { apply(state, before::nothing); }
+void apply_asleep(benchmark::State& state) { apply(state, before::sleep); }
 
 /// The worker, or the partner by hand, on that CPU; this thread on the first.
-void apply_on(benchmark::State& state, int cpu, std::chrono::milliseconds pause) {
+void apply_on(benchmark::State& state, int cpu, before what) {
   const bench::on_cpu here(0);
   procpool::pool pool({.processes = 1, .initializer = procpool::task([cpu] {
                                          static const bench::on_cpu there(cpu);
                                        })});
   int x = 0;
   for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
-  each_timed(state, pause, [&] { x = pool.apply(increment, x); });
+  each_timed(state, what, [&] { x = pool.apply(increment, x); });
 }
-void apply_asleep_on_two_cpus(benchmark::State& state) { apply_on(state, 1, long_enough); }
-void apply_asleep_on_one_cpu(benchmark::State& state) { apply_on(state, 0, long_enough); }
+void apply_asleep_on_two_cpus(benchmark::State& state) { apply_on(state, 1, before::sleep); }
+void apply_asleep_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::sleep); }
+void apply_after_work_on_two_cpus(benchmark::State& state) { apply_on(state, 1, before::work); }
+void apply_after_work_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::work); }
 /// One call after the other: each side has to leave the CPU to the other.
-void apply_in_turn_on_one_cpu(benchmark::State& state) { apply_on(state, 0, 0ms); }
+void apply_in_turn_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::nothing); }
 
 /// Where it runs there is always somebody else who wants to run, too.
 class busy_cpu {
@@ -74,11 +89,10 @@ class busy_cpu {
 };
 void apply_beside_a_computation(benchmark::State& state) {
   const busy_cpu all;
-  apply_on(state, 0, 0ms);
+  apply_on(state, 0, before::nothing);
 }
 
-void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
-               std::chrono::nanoseconds spin, int cpu = -1) {
+void ping_pong(benchmark::State& state, before what, std::chrono::nanoseconds spin, int cpu = -1) {
   bench::shared<bench::two_words> words;
   std::optional<bench::on_cpu> here;
   if (cpu >= 0) here.emplace(0);
@@ -90,22 +104,30 @@ void ping_pong(benchmark::State& state, std::chrono::milliseconds pause,
     }
   });
   std::uint32_t n = 0;
-  each_timed(state, pause, [&] {
+  each_timed(state, what, [&] {
     words->there.set(++n);
     words->back.wait_for(n, spin);
   });
 }
-void ping_pong_spinning(benchmark::State& state) { ping_pong(state, 0ms, 20us); }
-void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, 0ms, 0us); }
-void ping_pong_asleep(benchmark::State& state) { ping_pong(state, long_enough, 0us); }
-void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, long_enough, 20us); }
+void ping_pong_spinning(benchmark::State& state) { ping_pong(state, before::nothing, 20us); }
+void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, before::nothing, 0us); }
+void ping_pong_asleep(benchmark::State& state) { ping_pong(state, before::sleep, 0us); }
+void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, before::sleep, 20us); }
 
-void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, long_enough, 0us, 1); }
-void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, long_enough, 0us, 0); }
-void ping_pong_in_turn_on_one_cpu(benchmark::State& state) { ping_pong(state, 0ms, 0us, 0); }
+void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, before::sleep, 0us, 1); }
+void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, before::sleep, 0us, 0); }
+void ping_pong_after_work_on_two_cpus(benchmark::State& state) {
+  ping_pong(state, before::work, 0us, 1);
+}
+void ping_pong_after_work_on_one_cpu(benchmark::State& state) {
+  ping_pong(state, before::work, 0us, 0);
+}
+void ping_pong_in_turn_on_one_cpu(benchmark::State& state) {
+  ping_pong(state, before::nothing, 0us, 0);
+}
 void ping_pong_beside_a_computation(benchmark::State& state) {
   const busy_cpu all;
-  ping_pong(state, 0ms, 0us, 0);
+  ping_pong(state, before::nothing, 0us, 0);
 }
 
 void apply_async(benchmark::State& state) {
@@ -172,6 +194,10 @@ BENCHMARK(apply_asleep_on_two_cpus)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_on_two_cpus)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_asleep_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_on_one_cpu)->UseManualTime()->Iterations(300);
+BENCHMARK(apply_after_work_on_two_cpus)->UseManualTime()->Iterations(2000);
+BENCHMARK(ping_pong_after_work_on_two_cpus)->UseManualTime()->Iterations(2000);
+BENCHMARK(apply_after_work_on_one_cpu)->UseManualTime()->Iterations(2000);
+BENCHMARK(ping_pong_after_work_on_one_cpu)->UseManualTime()->Iterations(2000);
 BENCHMARK(apply_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(ping_pong_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(apply_beside_a_computation)->UseManualTime();
@@ -197,6 +223,12 @@ const bench::compare two_cpus({"apply, both asleep, on two CPUs, p50", p50,
                                "futex ping-pong, the same"});
 const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply_asleep_on_one_cpu",
                               "ping_pong_on_one_cpu", "futex ping-pong, the same"});
+const bench::compare warm_two({"apply, worker asleep, caller awake, on two CPUs, p50", p50,
+                               "apply_after_work_on_two_cpus", "ping_pong_after_work_on_two_cpus",
+                               "futex ping-pong, the same"});
+const bench::compare warm_one({"apply, worker asleep, caller awake, on one CPU, p50", p50,
+                               "apply_after_work_on_one_cpu", "ping_pong_after_work_on_one_cpu",
+                               "futex ping-pong, the same"});
 const bench::compare in_turn({"apply, in turn on one CPU, p50", p50, "apply_in_turn_on_one_cpu",
                               "ping_pong_in_turn_on_one_cpu", "futex ping-pong, the same"});
 const bench::compare beside({"apply, beside a computation on one CPU, mean", time,
