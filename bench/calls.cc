@@ -27,7 +27,6 @@ int increment(int x) { return x + 1; }
 enum class before { nothing, sleep, work };
 
 void pass(before what) {
-  const auto start = bench::clock::now();
   switch (what) {
     case before::nothing:
       break;
@@ -35,7 +34,7 @@ void pass(before what) {
       std::this_thread::sleep_for(2ms);
       break;
     case before::work:
-      while (bench::clock::now() - start < 300us) continue;
+      for (const auto start = bench::clock::now(); bench::clock::now() - start < 300us;) continue;
       break;
   }
 }
@@ -223,10 +222,10 @@ const bench::compare two_cpus({"apply, both asleep, on two CPUs, p50", p50,
                                "futex ping-pong, the same"});
 const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply_asleep_on_one_cpu",
                               "ping_pong_on_one_cpu", "futex ping-pong, the same"});
-const bench::compare warm_two({"apply, worker asleep, caller awake, on two CPUs, p50", p50,
+const bench::compare warm_two({"apply, after work, on two CPUs, p50", p50,
                                "apply_after_work_on_two_cpus", "ping_pong_after_work_on_two_cpus",
                                "futex ping-pong, the same"});
-const bench::compare warm_one({"apply, worker asleep, caller awake, on one CPU, p50", p50,
+const bench::compare warm_one({"apply, after work, on one CPU, p50", p50,
                                "apply_after_work_on_one_cpu", "ping_pong_after_work_on_one_cpu",
                                "futex ping-pong, the same"});
 const bench::compare in_turn({"apply, in turn on one CPU, p50", p50, "apply_in_turn_on_one_cpu",

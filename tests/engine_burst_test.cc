@@ -184,7 +184,7 @@ TEST_F(engine_burst, the_background_thread_is_put_off_without_the_lock) {
   };
   std::atomic<bool> last{false};
   bool put_off = false;
-  fake->at_flush = [&] {
+  fake->at_flush([&] {
     if (!last || std::this_thread::get_id() != submitter) return;
     const auto first = asleep_until();
     const auto enough = clock::now() + 2 * asked.burst_pause;
@@ -192,7 +192,7 @@ TEST_F(engine_burst, the_background_thread_is_put_off_without_the_lock) {
       const auto now = asleep_until();
       put_off = first < now && now != detail::engine::never;
     }
-  };
+  });
   make_calls();
   ASSERT_TRUE(eventually([&] { return asleep_until() != detail::engine::never; }));
   for (int i = 0; i < 100 && !put_off; ++i) {
@@ -201,6 +201,7 @@ TEST_F(engine_burst, the_background_thread_is_put_off_without_the_lock) {
     calls.push_back(call(nullptr));
     last = false;
   }
+  fake->at_flush(nullptr);
   EXPECT_TRUE(put_off);
   for (const auto& c : calls) work_off(*c, {0});
 }

@@ -163,9 +163,12 @@ class fake_backend final : public backend {
     failing_send_ = nth;
   }
 
-  /// Called under the engine's lock, by whoever has just sent something or looked whether to. Set
-  /// while no other thread is about.
-  std::function<void()> at_flush;
+  /// f is called under the engine's lock, by whoever has just sent something or looked whether to,
+  /// until another takes its place; null: nothing is.
+  void at_flush(std::function<void()> f) {
+    std::lock_guard hold(mutex_);
+    at_flush_ = std::move(f);
+  }
 
   /// Every recall from now on throws.
   void fail_recalls() {
@@ -223,7 +226,8 @@ class fake_backend final : public backend {
     if (worker_lost* lost = loss_of(w)) leave_all(w, *lost, 0, false);
   }
   void flush() override {
-    if (at_flush) at_flush();
+    const auto f = [this] { return std::lock_guard(mutex_), at_flush_; }();
+    if (f) f();
   }
   std::uint32_t recall(worker_id w, task_id task, std::uint32_t keep) override {
     std::lock_guard hold(mutex_);
@@ -453,6 +457,7 @@ class fake_backend final : public backend {
   int failing_send_ = 0;
   clock::time_point own_deadline_ = clock::time_point::max();
   clock::time_point background_deadline_ = clock::time_point::min();
+  std::function<void()> at_flush_;
   bool attended_ = false, waiting_ = false, nudged_ = false;
   bool in_background_ = false, background_held_ = false, interrupted_ = false;
   int interrupts_ = 0;

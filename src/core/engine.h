@@ -70,6 +70,7 @@ struct engine_options {
   /// As pool_options has them; 0: no bound.
   std::size_t max_pending = 0;
   std::size_t max_pending_bytes = 0;
+  /// Without a call for so long a burst is over.
   std::chrono::microseconds burst_pause = burst::usual_pause;
   /// pool_options::on_unobserved_error.
   std::function<void(std::exception_ptr)> on_unobserved;
