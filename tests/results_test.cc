@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "procpool/detail/results.h"
+#include "support/samples.h"
 #include "vector_writer.h"
 
 namespace procpool::detail {
@@ -57,6 +58,17 @@ void expect_the_third_ends_it() {
 TEST(TakeApart, ABoolThatIsNeitherTrueNorFalseIsNotMade) {
   expect_the_third_ends_it<bool>();
   expect_the_third_ends_it<answer>();
+}
+
+// Who delivers the last ones holds the call for a moment after its caller has them.
+TEST(Many, WhatWasTakenIsNowhereElse) {
+  using procpool::testing::tracked;
+  many<tracked> call;
+  call.extend(1);
+  call.set_only(outcome<tracked>(tracked(3)), 0);
+  const std::vector<tracked> all = call.take();
+  EXPECT_EQ(all.at(0).value, 3);
+  EXPECT_EQ(tracked::live(), 1);
 }
 
 }  // namespace

@@ -243,9 +243,11 @@ class many final : public batch_of<R>, public result_state<mapped<R>> {
     } else if constexpr (direct<R>) {
       return std::move(values_);
     } else {
+      // Whoever delivered them may hold this object a moment longer, but not what is left of them.
+      auto values = std::move(values_);
       std::vector<R> all;
       all.reserve(size_);
-      for (auto& v : values_) all.push_back(std::move(*v));
+      for (auto& v : values) all.push_back(std::move(*v));
       return all;
     }
   }
