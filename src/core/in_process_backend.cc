@@ -17,7 +17,7 @@
 namespace procpool::core {
 namespace {
 
-constexpr std::align_val_t alignment{detail::published_alignment};
+constexpr std::align_val_t block_alignment{detail::published_alignment};
 
 /// The task's own descriptors while it runs, whatever becomes of its parcel meanwhile; then again
 /// those of the task that waits for it.
@@ -45,7 +45,7 @@ class own_descriptors final : public descriptor_source {
 };
 
 struct aligned_delete {
-  void operator()(std::byte* p) const noexcept { ::operator delete(p, alignment); }
+  void operator()(std::byte* p) const noexcept { ::operator delete(p, block_alignment); }
 };
 
 }  // namespace
@@ -58,7 +58,7 @@ in_process_backend::in_process_backend(std::shared_ptr<const detail::encoded_cal
 
 block in_process_backend::allocate(std::size_t size) {
   std::unique_ptr<std::byte, aligned_delete> made(
-      static_cast<std::byte*>(::operator new(size, alignment)));
+      static_cast<std::byte*>(::operator new(size, block_alignment)));
   const block b{made.get(), size};
   std::lock_guard hold(mutex_);
   blocks_.emplace(place_of(b), b);

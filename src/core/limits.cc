@@ -18,7 +18,7 @@
 namespace procpool::core {
 namespace {
 
-constexpr std::chrono::milliseconds soon{1};  // to try again what the system refused
+constexpr std::chrono::milliseconds again_after{1};  // to try again what the system refused
 constexpr std::chrono::nanoseconds longest_pause = std::chrono::minutes(1);
 
 bool says_something(const task_options& o) {
@@ -169,7 +169,7 @@ void engine::look_at(worker_id worker, clock::time_point now) {
     else if (stop_late(worker, *at, now))
       return;
     else
-      next = now + std::min<std::chrono::nanoseconds>(shortest, soon);
+      next = now + std::min<std::chrono::nanoseconds>(shortest, again_after);
   }
   look_at_[worker] = next;
 }
@@ -202,7 +202,7 @@ void engine::take_steps(clock::time_point now) {
         taken = backend_->kill(due->worker);
         break;
     }
-    if (!taken) stops_.later(due->worker, due->what, now + soon);
+    if (!taken) stops_.later(due->worker, due->what, now + again_after);
   }
 }
 
@@ -250,7 +250,7 @@ std::size_t engine::end_call(call_id id, call_end why, clock::time_point now) {
     }
   });
   if (refused && why == call_end::deadline)
-    ends_.emplace(calls_[id].limits->until = now + soon, id);
+    ends_.emplace(calls_[id].limits->until = now + again_after, id);
   take_steps(now);
   settle(id);
   return ended;

@@ -19,21 +19,21 @@ struct {
   shm::stderr_ring* to = nullptr;
   pid_t owner = 0;
   int descriptor = -1;
-} here;
+} teed;
 std::atomic_flag busy;
 
 // Of two threads that print at once one is not noted: to wait for a lock here could be for ever, in
 // a copy of the process.
 void note(const char* from, std::size_t size) noexcept {
-  if (sys::getpid() != here.owner || busy.test_and_set(std::memory_order_acquire)) return;
-  shm::append(*here.to, from, size);
+  if (sys::getpid() != teed.owner || busy.test_and_set(std::memory_order_acquire)) return;
+  shm::append(*teed.to, from, size);
   busy.clear(std::memory_order_release);
 }
 
 ssize_t write_both(void*, const char* from, std::size_t size) {
   std::size_t done = 0;
   while (done < size) {
-    const ssize_t n = sys::write(here.descriptor, from + done, size - done);
+    const ssize_t n = sys::write(teed.descriptor, from + done, size - done);
     if (n <= 0) break;
     done += static_cast<std::size_t>(n);
   }
@@ -68,7 +68,7 @@ void keep(std::ostream& stream) {
   if (stream.rdbuf() != nullptr) stream.rdbuf(new tee(stream.rdbuf()));
 }
 
-int close_descriptor(void*) { return sys::close(here.descriptor); }
+int close_descriptor(void*) { return sys::close(teed.descriptor); }
 
 // glibc lets stderr be assigned, and a stream have functions of ours for its calls. Such a stream
 // lacks two things that programs want of stderr: a number for fileno (isatty(fileno(stderr))), and
@@ -85,7 +85,7 @@ void keep_c() {
   both->_fileno = descriptor;
   both->_wide_data = lender->_wide_data;
   both->_mode = 0;  // neither narrow nor wide yet
-  here.descriptor = descriptor;
+  teed.descriptor = descriptor;
   stderr = both;
 }
 
@@ -98,8 +98,8 @@ void tee_stderr() {
 }
 
 void keep_stderr(shm::stderr_ring& to) noexcept {
-  here.to = &to;
-  here.owner = sys::getpid();
+  teed.to = &to;
+  teed.owner = sys::getpid();
   busy.clear();
 }
 

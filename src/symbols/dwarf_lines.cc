@@ -12,19 +12,20 @@
 namespace procpool::symbols {
 namespace {
 
-// <elfutils/libdw.h>, whose types these are, is not needed to build.
-struct die {
-  void* address;
-  void* unit;
-  void* abbreviation;
-  long padding;
-};
 constexpr int to_read = 0;        // DWARF_C_READ
 constexpr int no_descriptor = 7;  // ELF_C_FDREAD: reads what is not in memory, forgets the number
 
 }  // namespace
 
+// <elfutils/libdw.h>, whose types these are, is not needed to build.
 struct libdw {
+  struct die {
+    void* address;
+    void* unit;
+    void* abbreviation;
+    long padding;
+  };
+
   void* (*begin)(int descriptor, int command) = nullptr;
   int (*end)(void* dwarf) = nullptr;
   void* (*elf)(void* dwarf) = nullptr;
@@ -85,7 +86,7 @@ source_line dwarf_lines::at(std::uint64_t offset) const {
   std::uint64_t next = 0;
   std::size_t header = 0;
   while (library_->next_unit(dwarf_, unit, &next, &header, nullptr, nullptr, nullptr) == 0) {
-    die top;
+    libdw::die top{};
     if (library_->die_at(dwarf_, unit + header, &top) != nullptr &&
         library_->has_pc(&top, offset) > 0) {
       void* line = library_->line_of(&top, offset);

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: MIT
-# cmake -DCOMPILER=... -DSOURCE=... -DINCLUDE=dir;dir -P check.cmake
+# cmake "-DCOMPILE=compiler;its;flags" -DSOURCE=... -P check.cmake
 # The program compiles when it has no `// EXPECT: regex` line; else it must not, and the first error
 # the compiler prints must match.
 file(STRINGS ${SOURCE} expect REGEX "^// EXPECT: ")
 string(REPLACE "// EXPECT: " "" expect "${expect}")
 
-set(includes)
-foreach(dir IN LISTS INCLUDE)
-  list(APPEND includes -I${dir})
-endforeach()
 execute_process(
-  COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Werror=unused-result ${includes} ${SOURCE}
+  COMMAND ${COMPILE} -fsyntax-only ${SOURCE}
   RESULT_VARIABLE status
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds a program in every way a program can be, and runs it:
-#   kinds.sh --source ROOT --library LIBPROCPOOL.A --compiler C++ --work DIR KIND
-# KIND: pie, no-pie, static, static-pie, hidden, stripped, lto, shared. Run by ctest.
+#   kinds.sh --source ROOT --library LIBPROCPOOL --compiler C++ --work DIR KIND
+# KIND: pie, no-pie, static, static-pie, hidden, stripped, lto, shared. Run by ctest. The library is
+# libprocpool.a, and libprocpool.so for the kind shared.
 set -euo pipefail
 
 source='' library='' compiler=c++ work='' kind=''
@@ -55,18 +56,16 @@ case $kind in
     ;;
   shared)
     # The library as a shared one, for a host and its plug-in; and a library that is replaced on disk.
-    objects -O0 -fPIC
-    "$compiler" -shared -o "$work/libprocpool.so" "$work"/objects/*.o -pthread
     for version in 1 2; do
       echo "extern \"C\" int library_version() { return $version; }" >"$work/version$version.cc"
       "$compiler" -shared -fPIC -Wl,--build-id -Wl,-soname,libversion.so \
         -o "$work/libversion$version.so" "$work/version$version.cc"
     done
     cp "$work/libversion1.so" "$work/libversion.so"
-    "$compiler" "${flags[@]}" "$here/host.cc" "$work/libprocpool.so" "$work/libversion.so" \
-      -Wl,-rpath,"$work" -o "$work/host"
-    "$compiler" "${flags[@]}" -shared -fPIC "$here/plugin.cc" "$work/libprocpool.so" \
-      -Wl,-rpath,"$work" -o "$work/plugin.so"
+    "$compiler" "${flags[@]}" "$here/host.cc" "$library" "$work/libversion.so" \
+      -Wl,-rpath,"$(dirname "$library"):$work" -o "$work/host"
+    "$compiler" "${flags[@]}" -shared -fPIC "$here/plugin.cc" "$library" \
+      -Wl,-rpath,"$(dirname "$library")" -o "$work/plugin.so"
     said=$("$work/host" "$work/plugin.so") || fail "exit status $?: $said"
     [[ $said == 'ok 1' ]] || fail "said '$said'"
     said=$("$work/host" replaced "mv '$work/libversion2.so' '$work/libversion.so'") &&
