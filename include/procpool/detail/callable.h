@@ -31,18 +31,20 @@ struct in_worker {
   using often = F;
 };
 
+// A class without state is asked nothing more: whether cereal has functions for it would take the
+// compiler a sixth of its time for a call, clang++ half of it.
 template <class F>
 consteval vehicle find_vehicle() {
   if constexpr (requires { own_vehicle<F>::possible; })
     return own_vehicle<F>::possible ? vehicle::own : vehicle::none;
+  else if constexpr (std::is_empty_v<F> && std::is_trivially_copyable_v<F> &&
+                     std::is_move_constructible_v<F>)
+    return vehicle::nothing;
   else if constexpr (form_of<F> == form::code || form_of<F> == form::member ||
                      form_of<F> == form::offset)
     return vehicle::pointer;
   else if constexpr (!std::is_class_v<F>)
     return vehicle::none;
-  else if constexpr (std::is_empty_v<F> && std::is_trivially_copyable_v<F> &&
-                     std::is_move_constructible_v<F>)
-    return vehicle::nothing;
   else if constexpr (plain<F>)
     return vehicle::bytes;
   else if constexpr (sendable<F>)
