@@ -44,13 +44,29 @@ void each_timed(benchmark::State& state, before what, Call call) {
   bench::samples times;
   for (auto _ : state) {
     pass(what);
-    const auto start = bench::clock::now();
-    call();
-    const auto took = bench::clock::now() - start;
+    const auto took = bench::time_of(call);
     times.add(took);
     state.SetIterationTime(std::chrono::duration<double>(took).count());
   }
   bench::say_quantiles(state, times);
+}
+
+/// Two ways in turn, call for call, as what one finds depends on what the host did the moment
+/// before.
+template <class Call, class ByHand>
+void both_timed(benchmark::State& state, before what, Call call, ByHand by_hand) {
+  bench::samples times;
+  bench::samples times_by_hand;
+  for (auto _ : state) {
+    pass(what);
+    const auto took = bench::time_of(call);
+    pass(what);
+    times_by_hand.add(bench::time_of(by_hand));
+    times.add(took);
+    state.SetIterationTime(std::chrono::duration<double>(took).count());
+  }
+  bench::say_quantiles(state, times);
+  bench::say_quantiles(state, times_by_hand, "by_hand_");
 }
 
 void apply(benchmark::State& state, before what) {
@@ -62,20 +78,70 @@ void apply(benchmark::State& state, before what) {
 void apply_awake(benchmark::State& state) { apply(state, before::nothing); }
 void apply_asleep(benchmark::State& state) { apply(state, before::sleep); }
 
-/// The worker, or the partner by hand, on that CPU; this thread on the first.
+/// A pool of one worker on that CPU, its caller on the first.
+class pool_on {
+ public:
+  explicit pool_on(int cpu)
+      : pool_({.processes = 1,
+               .initializer = procpool::task([cpu] { static const bench::on_cpu there(cpu); })}) {
+    for (int i = 0; i < 100; ++i) call();
+  }
+  void call() { x_ = pool_.apply(increment, x_); }
+
+ private:
+  bench::on_cpu here_{0};
+  procpool::pool pool_;
+  int x_ = 0;
+};
+
+/// The same by hand; without a number both are where the kernel puts them.
+class ping_pong_on {
+ public:
+  explicit ping_pong_on(std::optional<int> cpu, std::chrono::nanoseconds spin = 0us)
+      : spin_(spin), other_([this, cpu] {
+          if (cpu) static const bench::on_cpu there(*cpu);
+          for (std::uint32_t n = 1;; ++n) {
+            words_->there.wait_for(n, spin_);
+            words_->back.set(n);
+          }
+        }) {
+    if (cpu) here_.emplace(0);
+  }
+  void call() {
+    words_->there.set(++n_);
+    words_->back.wait_for(n_, spin_);
+  }
+
+ private:
+  std::chrono::nanoseconds spin_;
+  bench::shared<bench::two_words> words_;
+  bench::partner other_;
+  std::optional<bench::on_cpu> here_;
+  std::uint32_t n_ = 0;
+};
+
 void apply_on(benchmark::State& state, int cpu, before what) {
-  const bench::on_cpu here(0);
-  procpool::pool pool({.processes = 1, .initializer = procpool::task([cpu] {
-                                         static const bench::on_cpu there(cpu);
-                                       })});
-  int x = 0;
-  for (int i = 0; i < 100; ++i) x = pool.apply(increment, x);
-  each_timed(state, what, [&] { x = pool.apply(increment, x); });
+  pool_on ours(cpu);
+  each_timed(state, what, [&] { ours.call(); });
 }
-void apply_asleep_on_two_cpus(benchmark::State& state) { apply_on(state, 1, before::sleep); }
-void apply_asleep_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::sleep); }
-void apply_after_work_on_two_cpus(benchmark::State& state) { apply_on(state, 1, before::work); }
-void apply_after_work_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::work); }
+void apply_and_by_hand_on(benchmark::State& state, int cpu, before what) {
+  pool_on ours(cpu);
+  ping_pong_on by_hand(cpu);
+  both_timed(
+      state, what, [&] { ours.call(); }, [&] { by_hand.call(); });
+}
+void apply_asleep_on_two_cpus(benchmark::State& state) {
+  apply_and_by_hand_on(state, 1, before::sleep);
+}
+void apply_asleep_on_one_cpu(benchmark::State& state) {
+  apply_and_by_hand_on(state, 0, before::sleep);
+}
+void apply_after_work_on_two_cpus(benchmark::State& state) {
+  apply_and_by_hand_on(state, 1, before::work);
+}
+void apply_after_work_on_one_cpu(benchmark::State& state) {
+  apply_and_by_hand_on(state, 0, before::work);
+}
 /// One call after the other: each side has to leave the CPU to the other.
 void apply_in_turn_on_one_cpu(benchmark::State& state) { apply_on(state, 0, before::nothing); }
 
@@ -91,36 +157,16 @@ void apply_beside_a_computation(benchmark::State& state) {
   apply_on(state, 0, before::nothing);
 }
 
-void ping_pong(benchmark::State& state, before what, std::chrono::nanoseconds spin, int cpu = -1) {
-  bench::shared<bench::two_words> words;
-  std::optional<bench::on_cpu> here;
-  if (cpu >= 0) here.emplace(0);
-  bench::partner child([&] {
-    if (cpu >= 0) static const bench::on_cpu there(cpu);
-    for (std::uint32_t n = 1;; ++n) {
-      words->there.wait_for(n, spin);
-      words->back.set(n);
-    }
-  });
-  std::uint32_t n = 0;
-  each_timed(state, what, [&] {
-    words->there.set(++n);
-    words->back.wait_for(n, spin);
-  });
+void ping_pong(benchmark::State& state, before what, std::chrono::nanoseconds spin,
+               std::optional<int> cpu = {}) {
+  ping_pong_on by_hand(cpu, spin);
+  each_timed(state, what, [&] { by_hand.call(); });
 }
 void ping_pong_spinning(benchmark::State& state) { ping_pong(state, before::nothing, 20us); }
 void ping_pong_sleeping(benchmark::State& state) { ping_pong(state, before::nothing, 0us); }
 void ping_pong_asleep(benchmark::State& state) { ping_pong(state, before::sleep, 0us); }
 void ping_pong_asleep_spinning(benchmark::State& state) { ping_pong(state, before::sleep, 20us); }
 
-void ping_pong_on_two_cpus(benchmark::State& state) { ping_pong(state, before::sleep, 0us, 1); }
-void ping_pong_on_one_cpu(benchmark::State& state) { ping_pong(state, before::sleep, 0us, 0); }
-void ping_pong_after_work_on_two_cpus(benchmark::State& state) {
-  ping_pong(state, before::work, 0us, 1);
-}
-void ping_pong_after_work_on_one_cpu(benchmark::State& state) {
-  ping_pong(state, before::work, 0us, 0);
-}
 void ping_pong_in_turn_on_one_cpu(benchmark::State& state) {
   ping_pong(state, before::nothing, 0us, 0);
 }
@@ -190,13 +236,9 @@ BENCHMARK(apply_asleep)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_asleep)->UseManualTime()->Iterations(300);
 BENCHMARK(ping_pong_asleep_spinning)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_asleep_on_two_cpus)->UseManualTime()->Iterations(300);
-BENCHMARK(ping_pong_on_two_cpus)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_asleep_on_one_cpu)->UseManualTime()->Iterations(300);
-BENCHMARK(ping_pong_on_one_cpu)->UseManualTime()->Iterations(300);
 BENCHMARK(apply_after_work_on_two_cpus)->UseManualTime()->Iterations(2000);
-BENCHMARK(ping_pong_after_work_on_two_cpus)->UseManualTime()->Iterations(2000);
 BENCHMARK(apply_after_work_on_one_cpu)->UseManualTime()->Iterations(2000);
-BENCHMARK(ping_pong_after_work_on_one_cpu)->UseManualTime()->Iterations(2000);
 BENCHMARK(apply_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(ping_pong_in_turn_on_one_cpu)->UseManualTime();
 BENCHMARK(apply_beside_a_computation)->UseManualTime();
@@ -218,15 +260,15 @@ const bench::compare asleep_late({"apply, both sides asleep, p99", p99, "apply_a
 const bench::compare asleep_spins({"apply, both sides asleep, p50", p50, "apply_asleep",
                                    "ping_pong_asleep_spinning", "the same, spinning for 20 us"});
 const bench::compare two_cpus({"apply, both asleep, on two CPUs, p50", p50,
-                               "apply_asleep_on_two_cpus", "ping_pong_on_two_cpus",
+                               "apply_asleep_on_two_cpus", bench::by_hand,
                                "futex ping-pong, the same"});
 const bench::compare one_cpu({"apply, both asleep, on one CPU, p50", p50, "apply_asleep_on_one_cpu",
-                              "ping_pong_on_one_cpu", "futex ping-pong, the same"});
+                              bench::by_hand, "futex ping-pong, the same"});
 const bench::compare warm_two({"apply, after work, on two CPUs, p50", p50,
-                               "apply_after_work_on_two_cpus", "ping_pong_after_work_on_two_cpus",
+                               "apply_after_work_on_two_cpus", bench::by_hand,
                                "futex ping-pong, the same"});
 const bench::compare warm_one({"apply, after work, on one CPU, p50", p50,
-                               "apply_after_work_on_one_cpu", "ping_pong_after_work_on_one_cpu",
+                               "apply_after_work_on_one_cpu", bench::by_hand,
                                "futex ping-pong, the same"});
 const bench::compare in_turn({"apply, in turn on one CPU, p50", p50, "apply_in_turn_on_one_cpu",
                               "ping_pong_in_turn_on_one_cpu", "futex ping-pong, the same"});

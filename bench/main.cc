@@ -40,12 +40,14 @@ class keeper final : public benchmark::ConsoleReporter {
     }
     if (!told.empty()) ConsoleReporter::ReportRuns(told);
   }
-  [[nodiscard]] std::optional<double> find(const std::string& name, quantity what) const {
+  /// With a prefix: of the same benchmark's counters of that kind.
+  [[nodiscard]] std::optional<double> find(const std::string& name, quantity what,
+                                           const std::string& prefix = {}) const {
     const auto at = kept_.find(name);
     if (at == kept_.end()) return std::nullopt;
     const Run& r = at->second;
     const auto counter = [&](const char* key) -> std::optional<double> {
-      const auto c = r.counters.find(key);
+      const auto c = r.counters.find(prefix + key);
       if (c == r.counters.end()) return std::nullopt;
       return c->second.value;
     };
@@ -103,7 +105,8 @@ void print_table(const keeper& kept) {
   bool headed = false;
   for (const row& r : rows()) {
     const auto ours = kept.find(r.ours, r.what);
-    const auto raw = kept.find(r.raw, r.what);
+    const auto raw =
+        r.raw == by_hand ? kept.find(r.ours, r.what, "by_hand_") : kept.find(r.raw, r.what);
     if (!ours || !raw) continue;  // left out by --benchmark_filter
     if (!std::exchange(headed, true))
       std::printf("\n%-34s %12s %12s %8s  %s\n", "name", "ours", "raw", "ratio", "raw is");

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -152,11 +153,18 @@ class samples {
   std::vector<double> all_;
 };
 
+template <class Call>
+clock::duration time_of(Call& call) {
+  const auto start = clock::now();
+  call();
+  return clock::now() - start;
+}
+
 /// As counters of the benchmark, in seconds; p50 is what the table compares.
-inline void say_quantiles(benchmark::State& state, samples& times) {
-  state.counters["p50"] = times.quantile(0.5);
-  state.counters["p99"] = times.quantile(0.99);
-  state.counters["max"] = times.quantile(1);
+inline void say_quantiles(benchmark::State& state, samples& times, const std::string& prefix = {}) {
+  state.counters[prefix + "p50"] = times.quantile(0.5);
+  state.counters[prefix + "p99"] = times.quantile(0.99);
+  state.counters[prefix + "max"] = times.quantile(1);
 }
 
 }  // namespace bench
