@@ -17,11 +17,12 @@ class waiting_for_nothing : public ::testing::Test {
   int looks(clock::time_point deadline, bool elsewhere) {
     int n = 0;
     bell_.wait(
-        deadline, [&] { return ++n, false; }, [] { return false; }, [=] { return elsewhere; });
+        deadline, [&] { return ++n, false; }, [] { return false; }, [=] { return elsewhere; },
+        [&] { return ++sleeps_, std::uint64_t{0}; });
     return n;
   }
 
- private:
+  int sleeps_ = 0;  // that have ended
   shm::header head_{};
   bell bell_{head_};
 };
@@ -45,6 +46,20 @@ TEST_F(waiting_for_nothing, lasts_until_its_time) {
 TEST_F(waiting_for_nothing, spins_for_a_peer_elsewhere_alone) {
   EXPECT_GT(looks(clock::now() + 10ms, true), 10);
   EXPECT_EQ(looks(clock::now() + 10ms, false), 2);
+}
+
+TEST_F(waiting_for_nothing, asks_who_called_after_each_sleep_alone) {
+  looks(clock::time_point::min(), true);
+  EXPECT_EQ(sleeps_, 1);
+  looks(clock::now() + 10ms, true);
+  EXPECT_EQ(sleeps_, 2);
+}
+
+TEST_F(waiting_for_nothing, does_not_sleep_for_what_has_come) {
+  bell_.wait(
+      clock::now() + 1h, [] { return true; }, [] { return false; }, [] { return true; },
+      [&] { return ++sleeps_, std::uint64_t{0}; });
+  EXPECT_EQ(sleeps_, 0);
 }
 
 }  // namespace

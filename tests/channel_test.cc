@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <random>
@@ -99,6 +100,34 @@ TEST_F(channel_test, a_large_parcel_is_read_where_it_lies) {
   ASSERT_TRUE(task);
   EXPECT_EQ(task->run->parcel().data(), memory.parcels() + 512);
   EXPECT_EQ(number_in(task->run->parcel()), 42u);
+}
+
+// What being woken takes is known by that.
+TEST_F(channel_test, who_wakes_the_other_says_when) {
+  const auto now = [] {
+    return static_cast<std::uint64_t>(
+        std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+  };
+  parent.send(message_of(1));
+  parent.wake();
+  EXPECT_EQ(memory.own().woke_worker, 0u);  // it did not sleep
+  memory.own().asleep = 1;
+  auto before = now();
+  parent.wake();
+  EXPECT_GE(memory.own().woke_worker, before);
+  EXPECT_LE(memory.own().woke_worker, now());
+
+  worker_half worker = memory.worker();
+  worker.receive(no_quota);
+  worker.answer(false);
+  EXPECT_EQ(parent.woke_parent(), 0u);  // nor did that
+  parent.send(message_of(1));
+  memory.head().bell = 1;
+  worker.receive(no_quota);
+  before = now();
+  worker.answer(false);
+  EXPECT_GE(parent.woke_parent(), before);
+  EXPECT_LE(parent.woke_parent(), now());
 }
 
 TEST_F(channel_test, the_leave_message_ends_it) {

@@ -108,8 +108,8 @@ class scribbler {
         r.place = below(2) == 0 ? shm::in_slot : 4096 * below(8);
         r.ending = below(3);
         return r.word.store(shm::lap_of(index));
-      case 6:  // bell, asleep, cpu, start, state, gate, asked
-        return store(4 * below(8), static_cast<std::uint32_t>(number()));
+      case 6:  // bell, asleep, cpu, start, state, gate, asked, dropped, held, woke_*
+        return store(4 * below(14), static_cast<std::uint32_t>(number()));
       default: {
         const std::size_t size = below(2) == 0 ? shm::results_at : all_.size();
         const std::size_t at = 8 * below(static_cast<std::uint32_t>(size / 8));

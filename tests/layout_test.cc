@@ -18,7 +18,7 @@
 namespace procpool::shm {
 namespace {
 
-static_assert(version == 6);
+static_assert(version == 7);
 static_assert(ring_slots == 256 && slot_size == 256 && slot_head == 64 && inline_size == 192);
 static_assert(in_slot == ~std::uint64_t{0});
 
@@ -74,6 +74,8 @@ static_assert(offsetof(window, gate) == 20);
 static_assert(offsetof(window, asked) == 24);
 static_assert(offsetof(window, dropped) == 28);
 static_assert(offsetof(window, held) == 32);
+static_assert(offsetof(window, woke_worker) == 40);
+static_assert(offsetof(window, woke_parent) == 48);
 static_assert(offsetof(window, tasks) == 64);
 static_assert(offsetof(window, replies) == 64 + 256 * 256);
 static_assert(offsetof(window, last) == 64 + 2 * 256 * 256);

@@ -57,15 +57,18 @@ class bell {
     if (!attended_ && !in_background_.exchange(true)) join_background();
   }
   /// Sleeps until something can be polled; spins first. Before it sleeps it asks for what spinning
-  /// is not ended by, too. Without the engine's lock.
-  template <class Ready, class PartReady, class Elsewhere>
+  /// is not ended by, too. called(): when a worker last woke the parent. Without the engine's lock.
+  template <class Ready, class PartReady, class Elsewhere, class Called>
   void wait(clock::time_point deadline, Ready&& ready, PartReady&& part_ready,
-            Elsewhere&& elsewhere) noexcept {
+            Elsewhere&& elsewhere, Called&& called) noexcept {
     const auto left = left_until(deadline);
     if (left != clock::duration::zero() && spinner_.spin(ready, elsewhere, left)) return;
     if (in_background_.exchange(false)) leave_background();
     arm();
-    if (!part_ready() && !ready()) sleep(all_.get(), deadline);
+    if (!part_ready() && !ready()) {
+      sleep(all_.get(), deadline);
+      spinner_.woken(called(), elsewhere);
+    }
     disarm();
   }
   core::woken_by wait_in_background(clock::time_point deadline) noexcept;
@@ -97,9 +100,9 @@ class bell {
   std::atomic<bool> in_background_{true};  // `all` is in `background`
   std::atomic<bool> control_{false};
   std::uint32_t polls_ = 0;  // guarded by the engine's lock
-  // A worker that has to be woken first takes 50 µs, and on a busy host twice that: who sleeps by
+  // Two: a worker that has to be woken first answers no earlier than that takes, and who sleeps by
   // then has to be woken as well.
-  shm::spinner spinner_{std::chrono::microseconds(100)};
+  shm::spinner spinner_{2};
 };
 
 }  // namespace procpool::local

@@ -453,7 +453,13 @@ void local_backend::wait(clock::time_point deadline) {
         slept_.store(true, std::memory_order_relaxed);
         return part_ready();
       },
-      [this] { return elsewhere(); });
+      [this] { return elsewhere(); },
+      [this] {
+        std::uint64_t last = 0;
+        busy_.each(
+            [&](std::uint32_t w) { last = std::max(last, place_of(w).channel.woke_parent()); });
+        return last;
+      });
 }
 
 core::woken_by local_backend::wait_in_background(clock::time_point deadline) {

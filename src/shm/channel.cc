@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::uint64_t most_nanoseconds = std::uint64_t{1} << 51;
 
+std::uint64_t monotonic() noexcept {
+  return static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
 std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcpu()); }
 
 // Written only where it changes: else the other side would have to fetch, for each message, the
@@ -102,6 +107,7 @@ void parent_half::wake() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (window_.asleep.load(std::memory_order_relaxed) == 0) return;
   window_.asleep.store(0, std::memory_order_relaxed);
+  window_.woke_worker.store(monotonic(), std::memory_order_relaxed);
   window_.bell.fetch_add(1, std::memory_order_release);
   base::futex::wake(window_.bell, 1);
 }
@@ -335,13 +341,15 @@ void worker_half::wait_for_task() {
   auto ready = [&] {
     return published(word, at_) && window_.gate.load(std::memory_order_acquire) == 0;
   };
+  auto parent_elsewhere = [&](std::uint32_t cpu) {
+    return head_.cpu.load(std::memory_order_relaxed) != cpu;
+  };
   while (!ready()) {
     if (window_.gate.load(std::memory_order_relaxed) != 0)
       PROCPOOL_STEP("worker: waits behind the gate");
-    std::uint32_t cpu = this_cpu();
+    const std::uint32_t cpu = this_cpu();
     note(window_.cpu, cpu);
-    if (spinner_.spin(ready, [&] { return head_.cpu.load(std::memory_order_relaxed) != cpu; }))
-      return;
+    if (spinner_.spin(ready, [&] { return parent_elsewhere(cpu); })) return;
     std::uint32_t bell = window_.bell.load(std::memory_order_acquire);
     window_.asleep.store(1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -350,6 +358,8 @@ void worker_half::wait_for_task() {
     if (!ready()) base::futex::wait(window_.bell, bell, nullptr);
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
+    spinner_.woken(window_.woke_worker.load(std::memory_order_relaxed),
+                   [&] { return parent_elsewhere(this_cpu()); });
   }
 }
 
@@ -461,6 +471,7 @@ void worker_half::ring() noexcept {
   std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
   if (bell % 2 == 0 || bell == rung_) return;
   rung_ = bell;
+  window_.woke_parent.store(monotonic(), std::memory_order_relaxed);
   std::uint64_t one = 1;
   sys::write(wake_parent_, &one, sizeof one);
   PROCPOOL_STEP("worker: parent woken");

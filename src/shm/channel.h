@@ -168,6 +168,10 @@ class parent_half {
   /// The worker has gone, and all that it answered has been read: what else it wrote is no answer.
   void silence() noexcept;
 
+  /// When the worker last woke the parent, as it says (from any thread).
+  [[nodiscard]] std::uint64_t woke_parent() const noexcept {
+    return window_.woke_parent.load(std::memory_order_relaxed);
+  }
   /// The worker was last seen on another CPU than this thread.
   [[nodiscard]] bool elsewhere(std::uint32_t cpu) const noexcept {
     return window_.cpu.load(std::memory_order_relaxed) != cpu;
@@ -298,7 +302,7 @@ class worker_half {
   std::uint32_t rung_ = 0;
   std::uint64_t last_type_ = 0;
   std::chrono::steady_clock::time_point received_at_;
-  spinner spinner_{std::chrono::microseconds(40)};
+  spinner spinner_{1};
   std::unique_ptr<base::memory_watch> memory_;  // null: it may have any
   std::chrono::steady_clock::time_point looked_at_{};
   bool too_much_ = false;

@@ -18,7 +18,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t magic = 0x314c4f4f50434f52;  // "ROCPOOL1"
-inline constexpr std::uint32_t version = 6;
+inline constexpr std::uint32_t version = 7;
 
 inline constexpr std::uint32_t ring_slots = 256;  // a power of two
 inline constexpr std::size_t slot_size = 256;
@@ -153,6 +153,9 @@ struct window {
   /// For the worker that is being started: the place of the first vector that the parent holds,
   /// plus one; 0: it holds none.
   std::uint64_t held;
+  /// When the parent last woke the worker, and the worker the parent: CLOCK_MONOTONIC, nanoseconds.
+  std::atomic<std::uint64_t> woke_worker;
+  std::atomic<std::uint64_t> woke_parent;
   alignas(64) task_slot tasks[ring_slots];
   alignas(64) reply_slot replies[ring_slots];
   alignas(64) crash last;  // the worker's last words

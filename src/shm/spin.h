@@ -3,8 +3,10 @@
 // slept for in 45; but spinning against a peer on the same CPU only keeps it from running. So the
 // caller says whether the peer runs elsewhere. If it does not it is given this CPU, once: then
 // neither side sleeps, nor has to be woken. Either is left out for a while when it did not pay.
+// Spinning in vain costs what being woken does, or twice that, and that is measured all the time.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -38,10 +40,39 @@ class giving_way {
   clock::time_point not_before_{};
 };
 
+/// What it takes on this machine until somebody on another CPU who was called runs: 45 µs on one
+/// host, 120 on another.
+class wake_up {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  [[nodiscard]] std::chrono::nanoseconds takes() const noexcept { return takes_; }
+  /// A sleep ended at `now`. `called`: when the peer last called, by the same clock, in
+  /// nanoseconds, which may be any number; when it is that of the time before, another has ended
+  /// the sleep.
+  void ended(std::uint64_t called, clock::time_point now) noexcept {
+    if (called == called_) return;
+    called_ = called;
+    const std::chrono::nanoseconds took(static_cast<std::int64_t>(
+        static_cast<std::uint64_t>(std::chrono::nanoseconds(now.time_since_epoch()).count()) -
+        called));
+    // Who had to wait for a CPU besides says nothing.
+    if (took < std::chrono::nanoseconds(0) || took > late) return;
+    takes_ = std::clamp(takes_ + (took - takes_) / 8, least, most);
+  }
+
+ private:
+  static constexpr std::chrono::nanoseconds least{50'000};
+  static constexpr std::chrono::nanoseconds most{200'000};
+  static constexpr std::chrono::nanoseconds late{500'000};
+  std::chrono::nanoseconds takes_ = least;
+  std::uint64_t called_ = 0;
+};
+
 class spinner {
  public:
-  /// `most`: how long it spins at most.
-  explicit spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most) {}
+  /// It spins for as long as so many wake-ups take.
+  explicit spinner(int wake_ups) noexcept : wake_ups_(wake_ups) {}
 
   /// True as soon as ready() is; false when it is time to sleep. elsewhere(): the peer runs on
   /// another CPU than this thread. `left`: until the caller will have something else to do; who
@@ -51,21 +82,29 @@ class spinner {
             std::chrono::nanoseconds left = std::chrono::nanoseconds::max()) {
     if (ready()) return true;
     if (!elsewhere()) return left > turn && give_way(ready);
-    if (budget_ < least && ++skipped_ % retry_every != 0) return false;
-    auto limit = budget_ < least ? most_ : budget_;
-    auto end = clock::now() + limit;
+    const auto most = wake_ups_ * wake_up_.takes();
+    const auto budget = most / (1 << in_vain_);
+    if (budget < least && ++skipped_ % retry_every != 0) return false;
+    const auto end = clock::now() + (budget < least ? most : budget);
     do {
       for (int i = 0; i < 32; ++i) {
         if (ready()) {
-          budget_ = most_;
+          in_vain_ = 0;
           return true;
         }
         relax();
       }
     } while (clock::now() < end && elsewhere());
     if (ready()) return true;
-    budget_ = budget_ < least ? budget_ : budget_ / 2;
+    if (budget >= least) ++in_vain_;
     return false;
+  }
+
+  /// A sleep is over: see wake_up::ended. elsewhere() as above: on one CPU it takes next to
+  /// nothing, and nobody spins.
+  template <class Elsewhere>
+  void woken(std::uint64_t called, Elsewhere&& elsewhere) {
+    if (elsewhere()) wake_up_.ended(called, clock::now());
   }
 
  private:
@@ -85,8 +124,9 @@ class spinner {
   static constexpr std::chrono::milliseconds turn{20};
   static constexpr std::chrono::nanoseconds least{2'000};
   static constexpr std::uint32_t retry_every = 16;
-  std::chrono::nanoseconds most_;
-  std::chrono::nanoseconds budget_;
+  int wake_ups_;
+  wake_up wake_up_;
+  int in_vain_ = 0;  // each time halves what is spun
   std::uint32_t skipped_ = 0;
   giving_way giving_way_;
 };
