@@ -111,6 +111,7 @@ class engine final : public detail::engine, public std::enable_shared_from_this<
   bool join(clock::time_point deadline) override;
   void shut_down(bool now) noexcept override;
   [[nodiscard]] int processes() const override { return static_cast<int>(most_.load()); }
+  [[nodiscard]] bool caller_runs() const noexcept override { return options_.caller_runs; }
   void resize(int processes) override;
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] pool_stats stats() const override;

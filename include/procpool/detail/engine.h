@@ -115,6 +115,8 @@ class engine {
   virtual void shut_down(bool now) noexcept = 0;
 
   [[nodiscard]] virtual int processes() const = 0;
+  /// What is submitted runs in submit() itself (start_method::in_process).
+  [[nodiscard]] virtual bool caller_runs() const noexcept = 0;
   /// Throws std::invalid_argument, std::system_error, pool_closed, or why the pool is broken.
   virtual void resize(int processes) = 0;
   [[nodiscard]] virtual std::string to_string() const = 0;
