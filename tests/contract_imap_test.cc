@@ -212,6 +212,16 @@ TEST_P(imap, a_whole_stream_can_be_read_after_close) {
   EXPECT_EQ(rest_of(stream), squares(20));
 }
 
+TEST_P(imap, a_stream_with_more_to_read_ends_in_pool_closed_after_close) {
+  pool p(with(2));
+  auto stream = p.imap({.chunksize = 1, .buffersize = 3}, square, first(20));
+  p.close();
+  p.join();
+  for (int k = 0; k < 3; ++k) EXPECT_EQ(stream.next(), k * k);
+  EXPECT_THROW(static_cast<void>(stream.next()), procpool::pool_closed);
+  EXPECT_EQ(stream.next(), std::nullopt);
+}
+
 TEST_P(imap, a_stream_may_outlive_its_pool) {
   std::optional<result_stream<int>> stream;
   {

@@ -180,7 +180,8 @@ struct task_options {
   /// with task_cancelled.
   bool fail_fast = false;
   /// imap: items taken from the input and not yet yielded, at most; 0: 4 × processes × chunksize,
-  /// and up to 16 times while they are small, 32 when chunksize is 1.
+  /// and up to 16 times while they are small, 32 when chunksize is 1. imap reads as many before it
+  /// returns; but once there is a result, an input that has taken 50 ms is left to next().
   std::size_t buffersize = 0;
   /// Which failures `retries` is for.
   procpool::retry_on retry_on = procpool::retry_on::both;

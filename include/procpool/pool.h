@@ -197,7 +197,8 @@ class pool {
 
   /// The results of f over the range (or ranges), in order, while the input is read only so far
   /// ahead: endless inputs work. A range passed as an lvalue must outlive the stream; a temporary
-  /// moves into it.
+  /// moves into it. When the pool is closed meanwhile, what has been read is yielded, then comes
+  /// pool_closed if there was more.
   template <class F, class... Rs>
   requires detail::callable_first<F>
   auto imap(F f, Rs&&... ranges) {
