@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <random>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "base/memory_watch.h"
+#include "base/monotonic.h"
 #include "channel_fixture.h"
 
 namespace procpool::shm {
@@ -104,18 +104,14 @@ TEST_F(channel_test, a_large_parcel_is_read_where_it_lies) {
 
 // What being woken takes is known by that.
 TEST_F(channel_test, who_wakes_the_other_says_when) {
-  const auto now = [] {
-    return static_cast<std::uint64_t>(
-        std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
-  };
   parent.send(message_of(1));
   parent.wake();
   EXPECT_EQ(memory.own().woke_worker, 0u);  // it did not sleep
   memory.own().asleep = 1;
-  auto before = now();
+  auto before = base::monotonic();
   parent.wake();
   EXPECT_GE(memory.own().woke_worker, before);
-  EXPECT_LE(memory.own().woke_worker, now());
+  EXPECT_LE(memory.own().woke_worker, base::monotonic());
 
   worker_half worker = memory.worker();
   worker.receive(no_quota);
@@ -124,10 +120,10 @@ TEST_F(channel_test, who_wakes_the_other_says_when) {
   parent.send(message_of(1));
   memory.head().bell = 1;
   worker.receive(no_quota);
-  before = now();
+  before = base::monotonic();
   worker.answer(false);
   EXPECT_GE(parent.woke_parent(), before);
-  EXPECT_LE(parent.woke_parent(), now());
+  EXPECT_LE(parent.woke_parent(), base::monotonic());
 }
 
 TEST_F(channel_test, the_leave_message_ends_it) {

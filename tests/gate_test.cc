@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/monotonic.h"
 #include "base/sys.h"
 #include "channel_fixture.h"
 
@@ -56,14 +57,10 @@ TEST_F(gate_test, a_timed_item_says_when_it_began) {
   worker_half worker = memory.worker();
   parent.send(timed(1));
   auto task = worker.receive(no_quota);
-  const auto now = [] {
-    return static_cast<std::uint64_t>(
-        std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
-  };
-  const std::uint64_t before = now();
+  const std::uint64_t before = base::monotonic();
   EXPECT_TRUE(task->run->starts(0));
   EXPECT_GE(parent.look()->since, before);
-  EXPECT_LE(parent.look()->since, now());
+  EXPECT_LE(parent.look()->since, base::monotonic());
 }
 
 TEST_F(gate_test, nothing_begins_behind_it_and_the_rest_comes_back) {

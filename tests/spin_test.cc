@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#include "base/monotonic.h"
+
 namespace procpool::shm {
 namespace {
 
@@ -74,10 +76,7 @@ std::chrono::nanoseconds spins_in_vain(spinner& s) {
 TEST(spinner, spins_longer_where_being_woken_takes_longer) {
   const auto woken_late = [](spinner& s, bool elsewhere) {
     for (int i = 0; i < 100; ++i) {
-      const auto called = std::chrono::steady_clock::now() - 190us;
-      s.woken(
-          static_cast<std::uint64_t>(std::chrono::nanoseconds(called.time_since_epoch()).count()),
-          [=] { return elsewhere; });
+      s.woken(base::monotonic(std::chrono::steady_clock::now() - 190us), elsewhere);
     }
   };
   spinner far(2);
@@ -95,7 +94,7 @@ TEST(spinner, spins_longer_where_being_woken_takes_longer) {
 
 TEST(spinner, spins_for_a_peer_on_another_cpu) {
   int looks = 0;
-  EXPECT_TRUE(spinner(2).spin([&] { return ++looks == 30; }, [] { return true; }));
+  EXPECT_TRUE(spinner(1'000'000).spin([&] { return ++looks == 1000; }, [] { return true; }));
 }
 
 class being_woken : public ::testing::Test {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/modules.h"
+#include "base/monotonic.h"
 #include "base/step.h"
 #include "core/context.h"
 #include "core/failure.h"
@@ -22,12 +23,7 @@
 namespace procpool::detail {
 
 // The same clock as the parent's: CLOCK_MONOTONIC is the machine's.
-void task_run::note_time() noexcept {
-  since_->store(
-      static_cast<std::uint64_t>(
-          std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count()),
-      std::memory_order_relaxed);
-}
+void task_run::note_time() noexcept { since_->store(base::monotonic(), std::memory_order_relaxed); }
 
 void task_run::finished_call(std::uint32_t k) noexcept {
   if (before_telling_ != nullptr) before_telling_();

@@ -67,7 +67,7 @@ class bell {
     arm();
     if (!part_ready() && !ready()) {
       sleep(all_.get(), deadline);
-      spinner_.woken(called(), elsewhere);
+      spinner_.woken(called(), elsewhere());
     }
     disarm();
   }

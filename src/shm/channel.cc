@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/futex.h"
+#include "base/monotonic.h"
 #include "base/step.h"
 #include "base/sys.h"
 
@@ -12,11 +13,6 @@ namespace procpool::shm {
 namespace {
 
 constexpr std::uint64_t most_nanoseconds = std::uint64_t{1} << 51;
-
-std::uint64_t monotonic() noexcept {
-  return static_cast<std::uint64_t>(
-      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
-}
 
 std::uint32_t this_cpu() noexcept { return static_cast<std::uint32_t>(sys::getcpu()); }
 
@@ -107,7 +103,7 @@ void parent_half::wake() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (window_.asleep.load(std::memory_order_relaxed) == 0) return;
   window_.asleep.store(0, std::memory_order_relaxed);
-  window_.woke_worker.store(monotonic(), std::memory_order_relaxed);
+  window_.woke_worker.store(base::monotonic(), std::memory_order_relaxed);
   window_.bell.fetch_add(1, std::memory_order_release);
   base::futex::wake(window_.bell, 1);
 }
@@ -359,7 +355,7 @@ void worker_half::wait_for_task() {
     PROCPOOL_STEP("worker: woken");
     window_.asleep.store(0, std::memory_order_relaxed);
     spinner_.woken(window_.woke_worker.load(std::memory_order_relaxed),
-                   [&] { return parent_elsewhere(this_cpu()); });
+                   parent_elsewhere(this_cpu()));
   }
 }
 
@@ -471,7 +467,7 @@ void worker_half::ring() noexcept {
   std::uint32_t bell = head_.bell.load(std::memory_order_relaxed);
   if (bell % 2 == 0 || bell == rung_) return;
   rung_ = bell;
-  window_.woke_parent.store(monotonic(), std::memory_order_relaxed);
+  window_.woke_parent.store(base::monotonic(), std::memory_order_relaxed);
   std::uint64_t one = 1;
   sys::write(wake_parent_, &one, sizeof one);
   PROCPOOL_STEP("worker: parent woken");

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/monotonic.h"
 #include "base/sys.h"
 
 namespace procpool::shm {
@@ -53,9 +54,7 @@ class wake_up {
   void ended(std::uint64_t called, clock::time_point now) noexcept {
     if (called == called_) return;
     called_ = called;
-    const std::chrono::nanoseconds took(static_cast<std::int64_t>(
-        static_cast<std::uint64_t>(std::chrono::nanoseconds(now.time_since_epoch()).count()) -
-        called));
+    const std::chrono::nanoseconds took(static_cast<std::int64_t>(base::monotonic(now) - called));
     // Who had to wait for a CPU besides says nothing.
     if (took < std::chrono::nanoseconds(0) || took > late) return;
     takes_ = std::clamp(takes_ + (took - takes_) / 8, least, most);
@@ -100,11 +99,9 @@ class spinner {
     return false;
   }
 
-  /// A sleep is over: see wake_up::ended. elsewhere() as above: on one CPU it takes next to
-  /// nothing, and nobody spins.
-  template <class Elsewhere>
-  void woken(std::uint64_t called, Elsewhere&& elsewhere) {
-    if (elsewhere()) wake_up_.ended(called, clock::now());
+  /// A sleep is over: see wake_up::ended. On one CPU that takes next to nothing, and nobody spins.
+  void woken(std::uint64_t called, bool elsewhere) noexcept {
+    if (elsewhere) wake_up_.ended(called, clock::now());
   }
 
  private:
